@@ -1,0 +1,95 @@
+"""Where the real things are: the connections file, and the drivers made from it.
+
+    {"version": 1, "connections": {"production/us-central/cache": {"driver": "redis", "host": "127.0.0.1", …}}}
+
+A key is `environment/data-center/thing`. Values hold facts and secret *references* (`drivers.secret`), never secrets,
+so the file may be shown and backed up.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from drivers.base import Driver
+from drivers.errors import InvalidInput, PermanentError, TransientError
+from drivers.registry import registry
+from drivers.secret import SecretStore
+
+_MAX_BYTES = 4 * 1024 * 1024
+_SECRET_FACTS = ("password", "access_key", "secret_key", "token")
+
+
+class Connections:
+    """The connections of one file, by key."""
+
+    def __init__(self, connections: Mapping[str, Mapping[str, Any]], secrets: SecretStore | None = None) -> None:
+        self._facts = {key: dict(facts) for key, facts in connections.items()}
+        self.secrets = secrets or SecretStore()
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._facts
+
+    def keys(self) -> list[str]:
+        """All keys, sorted."""
+        return sorted(self._facts)
+
+    def get(self, key: str) -> dict[str, Any]:
+        """The facts of `key` (a copy); `PermanentError` when there are none."""
+        if key not in self._facts:
+            raise PermanentError(f"no connection is known as {key!r}"[:200])
+        return dict(self._facts[key])
+
+    def driver(self, key: str) -> Driver:
+        """The driver of `key`, with the drivers of the connections it refers to (an app's pm2 and nginx)."""
+        facts = self.get(key)
+        kind = registry.get(str(facts.get("driver")))
+        if kind is None:
+            raise PermanentError(f"connection {key} names an unknown driver")
+        related = {}
+        for reference in kind.references:
+            target = facts.get(reference)
+            if not isinstance(target, str) or self.get(target).get("driver") != reference:
+                raise InvalidInput(f"connection {key} needs the key of a {reference} connection as {reference!r}")
+            related[reference] = self.driver(target)
+        return kind(facts, self.secrets, related)
+
+
+def load(path: Path | str) -> Connections:
+    """Read and check a connections file.
+
+    `TransientError` when the file is not there (it is written by whatever starts the servers, perhaps a moment later),
+    `InvalidInput` when it is not what it should be, or when a secret's value stands where a reference must.
+    """
+    try:
+        with Path(path).open("rb") as handle:
+            text = handle.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise TransientError(f"there is no connections file at {path}") from None
+    except OSError as error:
+        raise PermanentError(f"the connections file cannot be read: {error.strerror}") from None
+    if len(text) > _MAX_BYTES:
+        raise InvalidInput("the connections file is too large")
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise InvalidInput(f"the connections file is not JSON: {error}") from None
+    if not isinstance(content, dict) or content.get("version") != 1:
+        raise InvalidInput('the connections file must be an object with "version": 1')
+    connections = content.get("connections")
+    if not isinstance(connections, dict):
+        raise InvalidInput('the connections file needs an object "connections"')
+    for key, facts in connections.items():
+        _check(key, facts)
+    return Connections(connections)
+
+
+def _check(key: str, facts: object) -> None:
+    if not isinstance(facts, dict) or not isinstance(facts.get("driver"), str):
+        raise InvalidInput(f"connection {key} must be an object with a driver")
+    for name in _SECRET_FACTS:
+        value = facts.get(name)
+        if value is not None and not (isinstance(value, str) and value.startswith(("env:", "file:"))):
+            raise InvalidInput(f"connection {key}: {name} must be env:NAME or file:/absolute/path, never the value")

@@ -1,0 +1,63 @@
+"""A fresh nginx prefix: the tree that the driver then observes and switches."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from drivers import names
+from drivers.locks import exclusive, replace_text
+from drivers.nginx import generations, render
+
+
+def worker_user() -> str | None:
+    """`user group` for the workers when this process is root, else None: only root may change the user."""
+    if os.geteuid() != 0:
+        return None
+    nobody = pwd.getpwnam("nobody")
+    return f"nobody {grp.getgrgid(nobody.pw_gid).gr_name}"
+
+
+def lay_out(
+    prefix: Path | str,
+    binary: Path | str,
+    port: int,
+    services: Mapping[str, Mapping[str, int]],
+    *,
+    daemon: bool = False,
+) -> dict[str, Any]:
+    """Write a prefix that serves `services` on 127.0.0.1:`port`; return the connection facts of its driver.
+
+    `services` maps a service name to its slot ports, `{"api": {"a": 21001, "b": 21002}}`. A new prefix sends all
+    traffic to slot a. Repeating the call keeps the live weights; when services or ports have changed it writes a new
+    generation that keeps the weights of the services it knew. It starts and reloads nothing: run
+    `Nginx(facts, …).command()`, which stays in the foreground unless `daemon` is true.
+    """
+    root = names.path(Path(prefix).absolute())
+    names.path(Path(binary).absolute())
+    names.port(port)
+    for service in services:
+        names.name(service, "service")
+    for folder in ("logs", "temp", "generations"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    with exclusive(root / "edge.lock"):
+        replace_text(root / "nginx.conf", render.static_conf(root, port, services, worker_user(), daemon))
+        store = generations.Store(root)
+        known = store.members() if store.live() else {}
+        wanted = {
+            service: render.members(ports, {m.slot: m.weight for m in known.get(service, ())} or {"a": 100, "b": 0})
+            for service, ports in services.items()
+        }
+        if wanted != known:
+            store.point(store.write(store.next_id("layout"), wanted))
+    return {
+        "driver": "nginx",
+        "prefix": str(root),
+        "binary": str(binary),
+        "url": f"http://127.0.0.1:{port}",
+        "access_log": str(root / "logs" / "access.json"),
+    }

@@ -1,0 +1,8 @@
+"""Driver kinds by the name that a connection uses in its `driver` fact."""
+
+from __future__ import annotations
+
+from drivers.base import Driver
+from drivers.nginx import Nginx
+
+registry: dict[str, type[Driver]] = {kind.kind: kind for kind in (Nginx,)}
