@@ -1,0 +1,5 @@
+from portal.apps import DomainConfig
+
+
+class AccessConfig(DomainConfig):
+    name = "access"

@@ -1,0 +1,19 @@
+"""People, how they sign in, and what they may do where."""
+
+from identity.models.people import Account, Membership, Person, Team
+from identity.models.rights import EffectiveScope, RoleBinding, ScopeAccountPermission, ScopeTeamPermission
+from identity.models.scope import Scope
+from identity.models.tokens import ApiToken
+
+__all__ = [
+    "Account",
+    "ApiToken",
+    "EffectiveScope",
+    "Membership",
+    "Person",
+    "RoleBinding",
+    "Scope",
+    "ScopeAccountPermission",
+    "ScopeTeamPermission",
+    "Team",
+]

@@ -1,0 +1,35 @@
+"""Who may see and do what: EXISTS on the materialised effective scopes.
+
+List, detail, search, export and live streams all start from ``visible_to``, so that they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self, TypeVar
+
+from django.db import models
+from django.db.models import Exists, OuterRef
+
+from identity.models.rights import EffectiveScope
+
+M = TypeVar("M", bound=models.Model)
+
+
+def visible(rows: models.QuerySet[M], actor: Any, action: str, path: str = "scope") -> models.QuerySet[M]:
+    """Only the rows whose scope (at ``path``) ``actor`` holds ``action`` on, now."""
+    if actor.pk is None:
+        return rows if getattr(actor, "is_authenticated", False) else rows.none()
+    if not actor.is_active:
+        return rows.none()
+    held = EffectiveScope.objects.live().filter(account=actor.pk, action=action, scope=OuterRef(f"{path}_id"))
+    return rows.filter(Exists(held))
+
+
+class ScopedQuerySet(models.QuerySet[M]):
+    """QuerySet of a noun with a ``scope``. The subclass says which action reading needs, and the path to the scope."""
+
+    view_action: str
+    scope_path = "scope"
+
+    def visible_to(self, actor: Any, action: str = "") -> Self:
+        return visible(self, actor, action or self.view_action, self.scope_path)  # type: ignore[return-value]

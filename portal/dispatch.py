@@ -1,0 +1,92 @@
+"""Work outside the request: nudges by task name, and reconcilers on a timer.
+
+A message is only a hint. Whoever loses one loses time, never work: the reconciler's
+timer, or the operations sweeper, finds the row again.
+"""
+
+from __future__ import annotations
+
+import functools
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from celery import shared_task
+from django.conf import settings
+from django.db import connection, transaction
+from kombu.exceptions import OperationalError
+
+from portal import clock
+from portal.celery import app
+
+log = structlog.get_logger(__name__)
+
+
+def nudge(task: str, *args: Any, queue: str = "default") -> None:
+    """After commit, ask a worker to run ``task`` (a registered name) with ids as ``args``.
+
+    A broker that is down is logged, never raised: what must happen stands in a row.
+    """
+    transaction.on_commit(functools.partial(_send, task, args, queue))
+
+
+def _send(task: str, args: tuple[Any, ...], queue: str) -> None:
+    if settings.CELERY_TASK_ALWAYS_EAGER:
+        app.tasks[task].apply(args=[str(arg) for arg in args])
+        return
+    try:
+        app.send_task(task, args=[str(arg) for arg in args], queue=queue, retry=False)
+    except (OperationalError, OSError) as error:
+        log.warning("nudge_lost", task=task, error=str(error))
+
+
+Body = Callable[[], int | None]
+reconcilers: dict[str, float] = {}
+
+
+def reconciler(name: str, *, every: float, queue: str = "default") -> Callable[[Body], Any]:
+    """Declare a reconciler: no arguments, idempotent, returns how many rows it changed.
+
+    It becomes the Celery task ``name``, runs each ``every`` seconds and on ``nudge(name)``, one at a
+    time over the whole estate (advisory lock), and its last run is shown on the status page.
+    """
+
+    def declare(body: Body) -> Any:
+        reconcilers[name] = every
+        task = shared_task(name=name, ignore_result=True)(functools.partial(run, name, body))
+        # A tick that waited longer than two periods is worthless: the next one is already there.
+        app.conf.beat_schedule[name] = {
+            "task": name,
+            "schedule": every,
+            "options": {"queue": queue, "expires": max(2 * every, 2)},
+        }
+        return task
+
+    return declare
+
+
+def run(name: str, body: Body) -> int:
+    """Run ``body`` unless another process is at it; keep how it went. Returns the rows it changed."""
+    from portal.models import ReconcilerRun
+
+    key = zlib.crc32(name.encode())
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
+        if not cursor.fetchone()[0]:
+            return 0
+    started = clock.now()
+    try:
+        changed = body() or 0
+    except Exception as error:
+        log.exception("reconciler_failed", reconciler=name)
+        facts = {"started_at": started, "finished_at": clock.now(), "error": repr(error)[:2000]}
+        ReconcilerRun.objects.update_or_create(name=name, defaults=facts)
+        raise
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
+    done = clock.now()
+    facts = {"started_at": started, "finished_at": done, "succeeded_at": done, "changed": changed, "error": ""}
+    ReconcilerRun.objects.update_or_create(name=name, defaults=facts)
+    return changed

@@ -1,0 +1,53 @@
+"""Why a verb says no. Views, API and commands turn these into answers in one place each."""
+
+from collections.abc import Iterable
+
+
+class Refused(Exception):
+    """A verb did not happen, and nothing was changed.
+
+    ``problems`` names *everything* that is missing, one plain sentence each,
+    so that a person mends all of it at once.
+    """
+
+    status = 409
+    title = "Refused"
+
+    def __init__(self, detail: str, problems: Iterable[str] = (), fields: dict[str, list[str]] | None = None) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.problems = list(problems)
+        self.fields = fields or {}
+
+
+class Denied(Refused):
+    """The actor may not do this."""
+
+    status = 403
+    title = "Not allowed"
+
+
+class StepUpRequired(Denied):
+    """The actor may, but must show a fresh second factor first (RFC 9470)."""
+
+    status = 401
+    title = "Fresh second factor needed"
+
+
+class IllegalTransition(Refused):
+    """The lifecycle has no such move from the present state."""
+
+    title = "Not possible in this state"
+
+
+class Conflict(Refused):
+    """Somebody else was faster, or something else stands in the way."""
+
+    title = "Conflict"
+
+
+class Invalid(Refused):
+    """What was sent does not make sense."""
+
+    status = 422
+    title = "Invalid input"

@@ -1,0 +1,188 @@
+"""One append-only event per verb, hash-chained per stream, and the news that travels upward.
+
+``record()`` is called by verbs only, last in their transaction. The row is refused any
+later change by trigger. Receivers run in the same transaction; browsers are told on commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection, models
+
+from portal import clock
+
+STEP_UP_SECONDS = 300
+DIGESTED = (
+    *("id", "stream", "seq", "verb", "actor_id", "actor_label", "person_id"),
+    *("subject_type", "subject_id", "subject_label", "scope_id", "reason", "before", "after"),
+    *("operation_id", "request_id", "auth", "previous_hash"),
+)
+
+
+@dataclass(frozen=True)
+class System:
+    """The portal acting by itself: sweepers, reconcilers, workers. ``name`` says which."""
+
+    name: str
+    pk: None = None
+    person_id: None = None
+    is_authenticated: bool = True
+
+    def has_perm(self, perm: str, obj: Any = None) -> bool:
+        return True
+
+    def __str__(self) -> str:
+        return f"portal ({self.name})"
+
+
+SYSTEM = System("system")
+
+
+@dataclass(frozen=True)
+class Context:
+    """How the present actor came in. Set per request or task; read by ``record()`` and the step-up check."""
+
+    request_id: str = ""
+    address: str = ""
+    token: str = ""
+    methods: tuple[str, ...] = ()
+    second_factor_at: datetime | None = None
+
+
+_context: ContextVar[Context] = ContextVar("portal_context", default=Context())  # noqa: B039 (frozen)
+
+
+def context() -> Context:
+    return _context.get()
+
+
+@contextmanager
+def acting(**changes: Any) -> Iterator[None]:
+    """Run the block under a changed ``Context``."""
+    token = _context.set(replace(_context.get(), **changes))
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+def stepped_up() -> bool:
+    """Whether a second factor was shown within the last five minutes."""
+    at = context().second_factor_at
+    return at is not None and clock.now() - at <= timedelta(seconds=STEP_UP_SECONDS)
+
+
+Receiver = Callable[[Any], None]
+_receivers: dict[str, list[Receiver]] = defaultdict(list)
+
+
+def subscribe(*verbs: str) -> Callable[[Receiver], Receiver]:
+    """Call the function with each event of these verbs, inside the verb's own transaction."""
+
+    def register(receiver: Receiver) -> Receiver:
+        for verb in verbs:
+            if receiver not in _receivers[verb]:
+                _receivers[verb].append(receiver)
+        return receiver
+
+    return register
+
+
+def record(
+    verb: str,
+    subject: models.Model,
+    *,
+    by: Any,
+    reason: str = "",
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+    operation_id: uuid.UUID | None = None,
+) -> Any:
+    """Append the event of ``verb`` ("incidents.acknowledge") on ``subject`` and tell whoever listens.
+
+    ``before`` and ``after`` hold only what changed and never a secret. Must be called inside the
+    verb's transaction, last, because it takes the lock of the stream's head.
+    """
+    from portal.models import Event, StreamHead
+
+    if not connection.in_atomic_block:
+        raise RuntimeError(f"{verb}: record() belongs inside the verb's transaction")
+    how = context()
+    event = Event(
+        stream=verb.split(".", 1)[0],
+        verb=verb,
+        actor_id=by.pk,
+        actor_label=str(by)[:200],
+        person_id=getattr(by, "person_id", None),
+        subject_type=subject._meta.label_lower,
+        subject_id=str(subject.pk),
+        subject_label=str(subject)[:200],
+        scope_id=getattr(subject, "scope_id", None),
+        reason=reason,
+        before=_plain(before),
+        after=_plain(after),
+        operation_id=operation_id,
+        request_id=how.request_id,
+        auth={"token": how.token, "methods": list(how.methods), "address": how.address},
+        at=clock.now(),
+    )
+    head, _ = StreamHead.objects.select_for_update().get_or_create(stream=event.stream)
+    event.seq = head.seq + 1
+    event.previous_hash = head.hash
+    event.hash = digest(event)
+    event.save(force_insert=True)
+    StreamHead.objects.filter(pk=head.pk).update(seq=event.seq, hash=event.hash)
+    publish(f"{event.subject_type}:{event.subject_id}")
+    for receiver in [*_receivers[verb], *_receivers["*"]]:
+        receiver(event)
+    return event
+
+
+def _plain(facts: dict[str, Any] | None) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(facts or {}, cls=DjangoJSONEncoder))
+    return plain
+
+
+def digest(event: Any) -> str:
+    """SHA-256 over the canonical JSON of the event's facts and the hash before it."""
+    facts = {name: getattr(event, name) for name in DIGESTED}
+    facts["at"] = event.at.timestamp()
+    text = json.dumps(facts, sort_keys=True, separators=(",", ":"), cls=DjangoJSONEncoder)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def verify(stream: str) -> list[str]:
+    """Walk one stream from its start; every break of the chain as a sentence (empty: unbroken)."""
+    from portal.models import Event, StreamHead
+
+    problems: list[str] = []
+    previous, expected = "", 1
+    for event in Event.objects.filter(stream=stream).order_by("seq").iterator(2000):
+        if event.seq != expected:
+            problems.append(f"{stream}: events {expected} to {event.seq - 1} are missing")
+        if event.previous_hash != previous:
+            problems.append(f"{stream}#{event.seq}: does not follow the event before it")
+        if digest(event) != event.hash:
+            problems.append(f"{stream}#{event.seq}: its content was changed")
+        previous, expected = event.hash, event.seq + 1
+    head = StreamHead.objects.filter(stream=stream).first()
+    if head is None or head.seq != expected - 1 or head.hash != previous:
+        problems.append(f"{stream}: the end of the stream is missing")
+    return problems
+
+
+def publish(topic: str) -> None:
+    """Tell listening browsers, on commit, that ``topic`` changed (PostgreSQL NOTIFY)."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_notify('portal', %s)", [topic])

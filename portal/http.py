@@ -1,0 +1,147 @@
+"""Requests and answers: the one place that reads htmx's headers and turns refusals into pages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.cache import patch_vary_headers
+from django.utils.http import urlencode
+from uuid_utils.compat import uuid7
+
+from portal import events
+from portal.errors import Refused, StepUpRequired
+
+log = structlog.get_logger(__name__)
+Next = Callable[[HttpRequest], HttpResponse]
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS", "TRACE")
+PARTIAL_NAME = re.compile(r"[a-z][a-z0-9-]*")
+
+
+def page(
+    request: HttpRequest, template: str, context: dict[str, Any] | None = None, *, status: int = 200
+) -> HttpResponse:
+    """Render ``template`` whole, or only the partial that htmx is about to replace.
+
+    An element htmx may replace has ``id`` = the name of its ``partialdef``. With ``HX-Target`` naming such a
+    partial only that part is rendered; boosted and plain requests get the full page.
+    """
+    context = context or {}
+    htmx = getattr(request, "htmx", None)
+    target = (htmx.target or "") if htmx and not htmx.boosted else ""
+    if target and PARTIAL_NAME.fullmatch(target) and _has_partial(template, target):
+        response = render(request, f"{template}#{target}", context, status=status)
+    else:
+        response = render(request, template, context, status=status)
+    patch_vary_headers(response, ["HX-Request", "HX-Target"])
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
+
+
+def _has_partial(template: str, name: str) -> bool:
+    from django.template import TemplateDoesNotExist
+    from django.template.loader import get_template
+
+    try:
+        get_template(f"{template}#{name}")
+    except TemplateDoesNotExist:
+        return False
+    return True
+
+
+def go(request: HttpRequest, url: str) -> HttpResponse:
+    """After a verb: send the browser to ``url`` (303), through htmx as a swap of the whole body."""
+    if getattr(request, "htmx", None):
+        return HttpResponse(status=204, headers={"HX-Redirect": url})
+    return HttpResponse(status=303, headers={"Location": url})
+
+
+def refused(request: HttpRequest, error: Refused) -> HttpResponse:
+    """The refusal as a page (or as problem JSON for a client that asks for JSON), naming everything missing."""
+    if request.path.startswith("/api/"):
+        from portal.api import problem
+
+        answer = problem(error, {})
+        assert answer is not None
+        from django.http import JsonResponse
+
+        return JsonResponse(answer.data, status=error.status, content_type="application/problem+json")
+    if isinstance(error, StepUpRequired) and request.user.is_authenticated:
+        back = request.headers.get("HX-Current-URL") if request.method != "GET" else request.get_full_path()
+        back = urlsplit(back or request.META.get("HTTP_REFERER", "/"))._replace(scheme="", netloc="").geturl()
+        return go(request, f"{reverse('step-up')}?{urlencode({'next': back})}")
+    return page(request, "refused.html", {"error": error}, status=error.status)
+
+
+class RequestContextMiddleware:
+    """Gives each request an id, binds it to logs and events, and answers with it."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        request_id = str(uuid7())
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        with events.acting(request_id=request_id, address=request.META.get("REMOTE_ADDR", "")):
+            response = self.get_response(request)
+        response["X-Request-ID"] = request_id
+        return response
+
+
+class SameOriginMiddleware:
+    """Refuses unsafe requests that a browser says come from another site.
+
+    Beside Django's token: a browser that sends ``Sec-Fetch-Site`` or ``Origin`` cannot be made to lie about it
+    (OWASP ASVS 5.0, 3.5.1). Clients that send neither, such as curl with a bearer token, are left to the token check.
+    """
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.method not in SAFE_METHODS and not self._same_origin(request):
+            log.warning("foreign_request_refused", path=request.path)
+            return refused(request, _foreign())
+        return self.get_response(request)
+
+    def _same_origin(self, request: HttpRequest) -> bool:
+        if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+            return False
+        origin = request.headers.get("Origin")
+        if origin is None:
+            return True
+        return origin == f"{request.scheme}://{request.get_host()}" or origin in settings.CSRF_TRUSTED_ORIGINS
+
+
+def _foreign() -> Refused:
+    from portal.errors import Denied
+
+    return Denied("This request came from another site, so it was not carried out.")
+
+
+class RefusalMiddleware:
+    """Turns a ``Refused`` that leaves a view into its answer. Nothing else catches them."""
+
+    def __init__(self, get_response: Next) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        return refused(request, error) if isinstance(error, Refused) else None
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Django's CSRF refusal in our own page."""
+    from portal.errors import Denied
+
+    return refused(request, Denied("This form is out of date. Go back, load the page again and repeat.", [reason]))

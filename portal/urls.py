@@ -1,0 +1,34 @@
+"""The composition root of addresses: each app's screens and API routes, by dotted string."""
+
+from importlib import import_module
+from importlib.util import find_spec
+
+from django.conf import settings
+from django.urls import include, path
+
+from portal import views
+from portal.api import router
+
+APPS = [app for app in settings.INSTALLED_APPS if "." not in app and find_spec(f"{app}.apps")]
+
+DOMAIN = [app for app in APPS if app != "portal"]
+
+for app in DOMAIN:
+    if find_spec(f"{app}.api"):
+        import_module(f"{app}.api")
+
+screens = [path("", include(f"{app}.urls")) for app in DOMAIN if find_spec(f"{app}.urls")]
+
+urlpatterns = [
+    path("healthz", views.healthz, name="healthz"),
+    path("readyz", views.readyz, name="readyz"),
+    path("metrics", views.metrics, name="metrics"),
+    path("live/", views.live, name="live"),
+    path("events/", views.event_list, name="event-list"),
+    path("status/", views.status, name="status"),
+    path("gallery/", views.gallery, name="gallery"),
+    path("api/schema/", views.schema, name="schema"),
+    path("api/docs/", views.api_docs, name="api-docs"),
+    path("api/v1/", include(router.urls)),
+    *screens,
+]

@@ -1,0 +1,152 @@
+"""The kernel's own screens: health for machines, the audit trail, the status page, the gallery, live updates."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import prometheus_client
+import psycopg
+from django.apps import apps
+from django.contrib.auth.decorators import login_not_required
+from django.core.cache import cache
+from django.db import connection
+from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from drf_spectacular.views import SpectacularAPIView
+
+from portal import clock, ui
+from portal.dispatch import reconcilers
+from portal.http import page
+from portal.models import Event, ReconcilerRun
+
+KEEP_ALIVE_SECONDS = 15
+schema = SpectacularAPIView.as_view()
+
+
+@login_not_required
+def healthz(request: HttpRequest) -> HttpResponse:
+    """The process answers."""
+    return JsonResponse({"status": "ok"})
+
+
+@login_not_required
+def readyz(request: HttpRequest) -> HttpResponse:
+    """The process can work: the database answers and every migration is applied (checked once per process)."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        pending = _pending_migrations()
+    except Exception as error:
+        return JsonResponse({"status": "unavailable", "database": type(error).__name__}, status=503)
+    if pending:
+        return JsonResponse({"status": "unavailable", "migrations": pending}, status=503)
+    return JsonResponse({"status": "ready"})
+
+
+def _pending_migrations() -> int:
+    from django.db.migrations.executor import MigrationExecutor
+
+    if cache.get("migrated"):
+        return 0
+    executor = MigrationExecutor(connection)
+    pending = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+    if not pending:
+        cache.set("migrated", True, None)
+    return pending
+
+
+@login_not_required
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus text of this process."""
+    return HttpResponse(prometheus_client.generate_latest(), content_type=prometheus_client.CONTENT_TYPE_LATEST)
+
+
+def event_list(request: HttpRequest) -> HttpResponse:
+    """The audit trail, as far as the reader's scopes reach."""
+    table = ui.Table(
+        request,
+        Event.objects.select_related("actor").filter(visible_events(request.user)),
+        columns=[
+            ui.Column("at", "When", kind="instant"),
+            ui.Column("actor_label", "Who"),
+            ui.Column("verb", "Did"),
+            ui.Column("subject_label", "To what"),
+            ui.Column("reason", "Why"),
+        ],
+        order="-at",
+        search=("verb", "actor_label", "subject_label", "reason"),
+    )
+    return page(request, "event_list.html", {"table": table, "title": "Events"})
+
+
+def visible_events(actor: Any) -> Any:
+    """A condition on events: their scope is one the reader may see, or they are the reader's own."""
+    from django.db.models import Exists, OuterRef, Q
+
+    held = (
+        apps.get_model("identity.EffectiveScope").objects.live().filter(account=actor.pk, action="portal.view_events")
+    )
+    return Exists(held.filter(scope=OuterRef("scope_id"))) | Q(actor=actor.pk) | Q(scope=None) & Exists(held)
+
+
+def status(request: HttpRequest) -> HttpResponse:
+    """The portal about itself: each reconciler and when it last succeeded."""
+    runs = {run.name: run for run in ReconcilerRun.objects.all()}
+    now = clock.now()
+    rows = []
+    for name, every in sorted(reconcilers.items()):
+        run = runs.get(name)
+        age = (now - run.succeeded_at).total_seconds() if run and run.succeeded_at else None
+        late = age is None or age > max(10 * every, 30)
+        rows.append({"name": name, "every": every, "run": run, "age": age, "late": late})
+    return page(request, "status.html", {"rows": rows, "title": "Portal status"})
+
+
+def gallery(request: HttpRequest) -> HttpResponse:
+    """Every shared component in every state: a test, and the source of screenshots."""
+    return page(request, "gallery.html", ui.gallery_context(request))
+
+
+def api_docs(request: HttpRequest) -> HttpResponse:
+    """The API, browsable: the schema's operations as a page of our own (no foreign script)."""
+    from drf_spectacular.generators import SchemaGenerator
+
+    spec = SchemaGenerator().get_schema(request=None, public=True)
+    return page(request, "api_docs.html", {"operations": ui.api_operations(spec), "title": "API"})
+
+
+async def live(request: HttpRequest) -> HttpResponse:
+    """Server-sent events: the topics (``?topic=incidents.incident:<id>``) that changed, as they change.
+
+    Carries names only; the browser then asks for the fragment, and that request is authorised as usual.
+    """
+    topics = set(request.GET.getlist("topic"))
+    stream = StreamingHttpResponse(_listen(topics), content_type="text/event-stream")
+    stream["Cache-Control"] = "no-store"
+    stream["X-Accel-Buffering"] = "no"
+    return stream
+
+
+async def _listen(topics: set[str]) -> AsyncIterator[str]:
+    settings = connection.settings_dict
+    link = await psycopg.AsyncConnection.connect(
+        host=settings["HOST"],
+        port=settings["PORT"],
+        user=settings["USER"],
+        password=settings["PASSWORD"],
+        dbname=settings["NAME"],
+        autocommit=True,
+    )
+    try:
+        await link.execute("LISTEN portal")
+        yield "event: open\ndata: {}\n\n"
+        while True:
+            async for notice in link.notifies(timeout=KEEP_ALIVE_SECONDS, stop_after=1):
+                if notice.payload in topics or notice.payload.split(":", 1)[0] in topics:
+                    yield f"event: change\ndata: {json.dumps({'topic': notice.payload})}\n\n"
+            yield ": still here\n\n"
+            await asyncio.sleep(0)
+    finally:
+        await link.close()

@@ -1,0 +1,93 @@
+"""The cast and the builders of every test: who owns, who is on the team, who must see nothing.
+
+States are reached by real verbs; this module only makes people, rights and a small estate.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth.models import Group
+
+from identity import rights
+from identity.models import Account, ApiToken, Person, Scope, Team
+from inventory.models import Component, DataCenter, Dependency, Environment, Service
+from portal import clock
+
+
+def person(name: str) -> Person:
+    return Person.objects.get_or_create(name=name, defaults={"email": f"{name.lower().replace(' ', '.')}@example.org"})[0]
+
+
+def account(
+    username: str = "viewer",
+    role: str | None = None,
+    scope: tuple[str, str] = ("*", "*"),
+    *,
+    of: Person | None = None,
+    kind: str = Account.Kind.HUMAN,
+) -> Account:
+    """An account of a person of the same name (or of ``of``), with ``role`` bound on ``scope``."""
+    found = Account.objects.filter(username=username).first() or Account.objects.create_user(
+        username, password="correct horse battery", person=of or person(username.title()), kind=kind
+    )
+    if role:
+        rights.bind(role, rights.scope_for(*scope), account=found)
+    return found
+
+
+def team(slug: str, *members: Account) -> Team:
+    group, _ = Group.objects.get_or_create(name=slug)
+    made, _ = Team.objects.get_or_create(slug=slug, defaults={"name": slug.title(), "group": group})
+    for member in members:
+        rights.join(made, member)
+    return made
+
+
+def token(of: Account) -> str:
+    """A bearer token's text for ``of``."""
+    from datetime import timedelta
+
+    text = ApiToken.fresh()
+    ApiToken.objects.create(
+        account=of, label="test", digest=ApiToken.hashed(text), expires_at=clock.now() + timedelta(days=1)
+    )
+    return text
+
+
+def scope(environment: str = "production", service: str = "api") -> Scope:
+    return rights.scope_for(environment, service)
+
+
+def environment(slug: str = "production") -> Environment:
+    return Environment.objects.get_or_create(slug=slug, defaults={"name": slug.title(), "kind": slug})[0]
+
+
+def data_center(slug: str = "us-central") -> DataCenter:
+    role = DataCenter.Role.PRIMARY if slug == "us-central" else DataCenter.Role.SECONDARY
+    return DataCenter.objects.get_or_create(slug=slug, defaults={"name": slug, "role": role})[0]
+
+
+def service(slug: str = "api") -> Service:
+    return Service.objects.get_or_create(slug=slug, defaults={"name": slug.title(), "tier": 1})[0]
+
+
+def component(slug: str = "production/us-central/api", kind: str = Component.Kind.APP, **facts: Any) -> Component:
+    """A component by its slug; environment, data center, service and scope follow from it."""
+    where, center, name = slug.split("/")
+    owner = service(facts.pop("service", name))
+    defaults = {
+        "name": name,
+        "kind": kind,
+        "environment": environment(where),
+        "data_center": data_center(center),
+        "service": owner,
+        "scope": scope(where, owner.slug),
+        "connection": slug,
+        **facts,
+    }
+    return Component.objects.get_or_create(slug=slug, defaults=defaults)[0]
+
+
+def dependency(source: Component, target: Component, kind: str = Dependency.Kind.HARD) -> Dependency:
+    return Dependency.objects.get_or_create(source=source, target=target, defaults={"kind": kind})[0]
