@@ -47,7 +47,7 @@ def _template(scratch: Path) -> Path:
             os.chown(partial, account.pw_uid, account.pw_gid)
         password = secrets.token_urlsafe(24)
         (partial / "password").write_text(password)
-        Postgres(partial, 0, password, "", partial / "log").initialize()
+        Postgres(partial, password, "", partial / "log").initialize()
         try:
             partial.rename(template)
         except OSError:  # somebody else's run was faster
@@ -74,18 +74,10 @@ def _start() -> Postgres:
     shutil.copystat(template, folder)
     subprocess.run(["cp", "-a", f"{template}/.", folder], check=True)
     password = (folder / "password").read_text()
-    for attempt in range(5):
-        port = ports.first_free(20000 + secrets.randbelow(10000))
-        server = Postgres(folder, port, password, secrets.token_urlsafe(24), folder / "log", THROWAWAY)
-        try:
-            server.start()
-        except RuntimeError:  # another run took the port between the probe and the start
-            if attempt == 4:
-                raise
-        else:
-            atexit.register(server.stop, patience=5)
-            return server
-    raise AssertionError("unreachable")
+    server = Postgres(folder, password, secrets.token_urlsafe(24), folder / "log", THROWAWAY)
+    ports.start_on_free(server, 20000 + secrets.randbelow(10000))
+    atexit.register(server.stop, patience=5)
+    return server
 
 
 @pytest.hookimpl(wrapper=True)

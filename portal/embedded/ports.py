@@ -2,6 +2,7 @@
 
 import errno
 import socket
+from typing import Protocol
 
 LOOPBACK = "127.0.0.1"
 EPHEMERAL = 32768
@@ -27,3 +28,24 @@ def first_free(start: int) -> int:
         if is_free(port):
             return port
     raise RuntimeError(f"No free port between {start} and {EPHEMERAL - 1} on {LOOPBACK}.")
+
+
+class Server(Protocol):
+    """Something that listens on its `port` after `start()`, which raises RuntimeError when it cannot."""
+
+    port: int
+
+    def start(self) -> None: ...
+
+
+def start_on_free(server: Server, first: int) -> None:
+    """Start the server on a free port; take the next one when somebody was faster between probe and start."""
+    for last in (False, False, True):
+        server.port = first_free(first)
+        try:
+            server.start()
+        except RuntimeError:
+            if last or is_free(server.port):
+                raise
+        else:
+            return

@@ -75,12 +75,12 @@ class Postgres:
     """
 
     folder: Path
-    port: int
     superuser_password: str
     password: str
     log: Path
     options: Mapping[str, str] = field(default_factory=dict)
     account: pwd.struct_passwd | None = field(default_factory=process.unprivileged)
+    port: int = 0
     child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -108,7 +108,7 @@ class Postgres:
             if process.spawn(command, log=self.log, account=self.account, stop_signal=signal.SIGKILL).wait():
                 raise RuntimeError(f"initdb failed; see {self.log}")
 
-    def start(self, *, patience: float = 60) -> None:
+    def start(self, patience: float = 60) -> None:
         """Start and wait until the role and database `portal` are there; RuntimeError with the log's name if not."""
         options = {"port": str(self.port), "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
         command: list[str | Path] = [programs(self.folder, self.account) / "postgres", "-D", self.data]
