@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +27,7 @@ from drivers.pm2.processes import Process, parse
 LISTEN_MILLISECONDS = 15_000
 KILL_MILLISECONDS = 8_000
 _SOCKET_ROOM = 90
+_RELOAD = Path(__file__).with_name("reload.js")
 
 
 class Pm2(Driver):
@@ -202,7 +203,7 @@ class Pm2(Driver):
             before = self.process(pm_id)
             if old_pid is not None and before.online and before.pid != old_pid:
                 return before
-            self._call("reload", str(pm_id), seconds=60.0)
+            self._run("reload", [_RELOAD, self.pm2.parent.parent, str(pm_id)], seconds=60.0)
             return self._until(
                 lambda: self._replaced(before), LISTEN_MILLISECONDS / 1000, f"the new {before.name} is not online"
             )
@@ -247,17 +248,20 @@ class Pm2(Driver):
     # -- means -----------------------------------------------------------------------------------------------------
 
     def _call(self, *words: str, seconds: float) -> commands.Finished:
+        return self._run(words[0], [self.pm2, *words], seconds)
+
+    def _run(self, act: str, words: Sequence[str | Path], seconds: float) -> commands.Finished:
         env = {
             "PM2_HOME": str(self.home),
             "HOME": str(self.home),
             "PATH": f"{self.node.parent}:/usr/local/bin:/usr/bin:/bin",
             "NO_COLOR": "1",
         }
-        done = commands.run([self.node, self.pm2, *words], seconds=seconds, env=env, cwd=Path("/"))
+        done = commands.run([self.node, *words], seconds=seconds, env=env, cwd=Path("/"))
         if done.status != 0:
-            if "already in progress" in done.output + done.error:
+            if "in progress" in done.output + done.error:
                 raise TransientError("pm2 is busy with another reload")
-            raise PermanentError(f"pm2 {words[0]} failed: {done.tail}")
+            raise PermanentError(f"pm2 {act} failed: {done.tail}")
         return done
 
     @staticmethod
