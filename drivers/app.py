@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 from drivers import names, web
 from drivers.base import Driver, Observation
@@ -190,7 +190,7 @@ class App(Driver):
         """Established TCP connections to the slot's port on this host."""
         port = self.ports[names.slot(slot)]
         found = psutil.net_connections(kind="tcp")
-        return sum(1 for link in found if link.status == "ESTABLISHED" and link.laddr.port == port)
+        return sum(1 for link in found if link.status == "ESTABLISHED" and link.laddr and link.laddr.port == port)
 
     def reload_worker(self, pm_id: int, *, old_pid: int | None = None) -> Process:
         """Replace one worker of this service by a fresh one of the same version, gated by health.

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]
+import psutil
 
 
 def master(prefix: Path) -> psutil.Process | None:
