@@ -59,6 +59,10 @@ class Context:
     methods: tuple[str, ...] = ()
     second_factor_at: datetime | None = None
 
+    def as_facts(self) -> dict[str, Any]:
+        """What an event keeps of it."""
+        return {"token": self.token, "methods": list(self.methods), "address": self.address}
+
 
 _context: ContextVar[Context] = ContextVar("portal_context", default=Context())  # noqa: B039 (frozen)
 
@@ -114,11 +118,10 @@ def record(
     ``before`` and ``after`` hold only what changed and never a secret. Must be called inside the
     verb's transaction, last, because it takes the lock of the stream's head.
     """
-    from portal.models import Event, StreamHead
+    from portal.models import Event
 
     if not connection.in_atomic_block:
         raise RuntimeError(f"{verb}: record() belongs inside the verb's transaction")
-    how = context()
     event = Event(
         stream=verb.split(".", 1)[0],
         verb=verb,
@@ -133,20 +136,26 @@ def record(
         before=_plain(before),
         after=_plain(after),
         operation_id=operation_id,
-        request_id=how.request_id,
-        auth={"token": how.token, "methods": list(how.methods), "address": how.address},
+        request_id=context().request_id,
+        auth=context().as_facts(),
         at=clock.now(),
     )
-    head, _ = StreamHead.objects.select_for_update().get_or_create(stream=event.stream)
-    event.seq = head.seq + 1
-    event.previous_hash = head.hash
-    event.hash = digest(event)
-    event.save(force_insert=True)
-    StreamHead.objects.filter(pk=head.pk).update(seq=event.seq, hash=event.hash)
+    _append(event)
     publish(f"{event.subject_type}:{event.subject_id}")
     for receiver in [*_receivers[verb], *_receivers["*"]]:
         receiver(event)
     return event
+
+
+def _append(event: Any) -> None:
+    """Give the event its place behind the stream's last one; the head's row lock makes the stream one line."""
+    from portal.models import StreamHead
+
+    head, _ = StreamHead.objects.select_for_update().get_or_create(stream=event.stream)
+    event.seq, event.previous_hash = head.seq + 1, head.hash
+    event.hash = digest(event)
+    event.save(force_insert=True)
+    StreamHead.objects.filter(pk=head.pk).update(seq=event.seq, hash=event.hash)
 
 
 def _plain(facts: dict[str, Any] | None) -> dict[str, Any]:

@@ -16,7 +16,9 @@ from portal import clock
 
 
 def person(name: str) -> Person:
-    return Person.objects.get_or_create(name=name, defaults={"email": f"{name.lower().replace(' ', '.')}@example.org"})[0]
+    return Person.objects.get_or_create(name=name, defaults={"email": f"{name.lower().replace(' ', '.')}@example.org"})[
+        0
+    ]
 
 
 def account(

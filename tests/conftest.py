@@ -1,0 +1,79 @@
+"""Fixtures of the whole suite."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection
+from django.db.backends.postgresql.operations import DatabaseOperations
+from rest_framework.test import APIClient
+
+from portal import clock, events
+from tests import world
+
+
+def need(program: str | None, *, package: str) -> None:
+    """Skip a test whose program is not there, naming the package that brings it; with ``CI=true`` fail instead."""
+    if program:
+        return
+    message = f"needs a program of the package {package}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message)
+    pytest.skip(message)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _empty_audit_trail_after_transactional_tests() -> Iterator[None]:
+    """The audit trail refuses TRUNCATE. Only the suite, as the table's owner, may clean up behind itself."""
+    flush = DatabaseOperations.execute_sql_flush
+
+    def without_triggers(self: DatabaseOperations, sql_list: list[str]) -> None:
+        off, on = (f"ALTER TABLE portal_event {word} TRIGGER USER;" for word in ("DISABLE", "ENABLE"))
+        flush(self, [off, *sql_list, on])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DatabaseOperations, "execute_sql_flush", without_triggers)
+        yield
+
+
+@pytest.fixture
+def stepped_up() -> Iterator[None]:
+    """The actor showed a second factor just now."""
+    with events.acting(second_factor_at=clock.now()):
+        yield
+
+
+@pytest.fixture
+def api() -> APIClient:
+    """A REST client without credentials; ``api.credentials(HTTP_AUTHORIZATION=…)`` or ``as_account`` gives some."""
+    return APIClient()
+
+
+@pytest.fixture
+def as_account(api: APIClient):
+    """``as_account(account)``: the REST client with a bearer token of that account."""
+
+    def sign(account: object) -> APIClient:
+        api.credentials(HTTP_AUTHORIZATION=f"Bearer {world.token(account)}")
+        return api
+
+    return sign
+
+
+@pytest.fixture
+def settled(django_capture_on_commit_callbacks):
+    """Run what a verb scheduled for after its commit."""
+    return lambda: django_capture_on_commit_callbacks(execute=True)
+
+
+@pytest.fixture
+def sql() -> object:
+    """Run one statement, bypassing every model: what the database itself refuses."""
+
+    def run(statement: str, *values: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+
+    return run
