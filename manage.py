@@ -9,7 +9,8 @@ from portal.embedded import state
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
-    state.use_running()
+    if sys.argv[1:2] != ["up"]:
+        state.use_running()
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(sys.argv)

@@ -47,7 +47,7 @@ def _template(scratch: Path) -> Path:
             os.chown(partial, account.pw_uid, account.pw_gid)
         password = secrets.token_urlsafe(24)
         (partial / "password").write_text(password)
-        Postgres(partial, password, "", partial / "log").initialize()
+        Postgres(partial, password, "", partial / "log", THROWAWAY).initialize()
         try:
             partial.rename(template)
         except OSError:  # somebody else's run was faster

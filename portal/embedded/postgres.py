@@ -103,8 +103,11 @@ class Postgres:
                 os.chown(password.name, self.account.pw_uid, self.account.pw_gid)
             # The built-in locale sorts alike on every host and needs none of the host's locales.
             locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--encoding=UTF8"]
-            command = [programs(self.folder, self.account) / "initdb", "--pgdata", self.data, "--username=postgres"]
-            command += ["--auth=scram-sha-256", f"--pwfile={password.name}", "--wal-segsize=4", "--no-sync", *locale]
+            initdb = programs(self.folder, self.account) / "initdb"
+            command: list[str | Path] = [initdb, "--pgdata", self.data, "--username=postgres"]
+            command += ["--auth=scram-sha-256", f"--pwfile={password.name}", "--wal-segsize=4", *locale]
+            if self.options.get("fsync") == "off":
+                command.append("--no-sync")
             if process.spawn(command, log=self.log, account=self.account, stop_signal=signal.SIGKILL).wait():
                 raise RuntimeError(f"initdb failed; see {self.log}")
 
@@ -128,8 +131,8 @@ class Postgres:
                 time.sleep(0.05)
 
     def _provision(self) -> None:
-        server = {"host": "127.0.0.1", "port": self.port, "user": "postgres", "dbname": "postgres"}
-        with psycopg.connect(**server, password=self.superuser_password, connect_timeout=5, autocommit=True) as db:
+        server = f"host=127.0.0.1 port={self.port} user=postgres dbname=postgres connect_timeout=5"
+        with psycopg.connect(server, password=self.superuser_password, autocommit=True) as db:
             role = sql.Identifier(ROLE)
             if not db.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE]).fetchone():
                 db.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB").format(role))

@@ -15,15 +15,21 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 
 
-def follow_parent(signum: int) -> Callable[[], None]:
-    """A `preexec_fn`: the kernel sends `signum` to the child when its parent is gone, also after kill -9."""
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+def follow_parent(signum: int) -> None:
+    """From now on the kernel sends `signum` to this process when its parent is gone, also after kill -9."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signum)
 
-    def ask_kernel() -> None:
-        if libc is not None:
-            libc.prctl(PR_SET_PDEATHSIG, signum)
 
-    return ask_kernel
+def child(signum: int) -> Callable[[], None]:
+    """A `preexec_fn` that makes the child follow its parent and hear signals that the parent ignores."""
+
+    def prepare() -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        follow_parent(signum)
+
+    return prepare
 
 
 def unprivileged() -> pwd.struct_passwd | None:
@@ -49,7 +55,7 @@ def spawn(
             cwd="/",  # the account may not be able to enter the caller's folder
             env=None if env is None else dict(env),
             start_new_session=True,
-            preexec_fn=follow_parent(stop_signal),
+            preexec_fn=child(stop_signal),
             user=account.pw_uid if account else None,
             group=account.pw_gid if account else None,
             extra_groups=[] if account else None,

@@ -27,7 +27,7 @@ def prepare(state: Path) -> None:
     """Make the folders. Only names in them that are meant for the database account can be reached by others."""
     state.mkdir(parents=True, exist_ok=True)
     state.chmod(0o711)
-    for name in ("secrets", "log", "run", "valkey"):
+    for name in ("secrets", "log", "run", "static", "valkey"):
         (state / name).mkdir(mode=0o700, exist_ok=True)
 
 
@@ -75,5 +75,11 @@ def running(state: Path) -> dict[str, str]:
 
 def use_running() -> None:
     """Let this command use the servers of the run beside it, except where the environment names others."""
-    for name, value in running(folder()).items():
-        os.environ.setdefault(name, value)
+    state = folder()
+    environment = running(state)
+    if environment:
+        try:
+            lock(state).close()  # what a killed run published leads nowhere
+        except Busy:
+            for name, value in environment.items():
+                os.environ.setdefault(name, value)

@@ -33,7 +33,7 @@ class _Notice(str):
 class _Child(Popen):
     def __init__(self, cmd: str, **options: Any) -> None:
         # Without a shell between, a signal reaches the program itself.
-        super().__init__(shlex.split(cmd), shell=False, preexec_fn=process.follow_parent(signal.SIGTERM), **options)
+        super().__init__(shlex.split(cmd), shell=False, preexec_fn=process.child(signal.SIGTERM), **options)
 
 
 class _Program(Process):
@@ -50,7 +50,10 @@ class _Program(Process):
         self._again = False
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:
-        process.follow_parent(signal.SIGKILL)()  # this forked helper must not outlive the supervisor
+        # This forked helper ends when its program has ended, and must not outlive the supervisor.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        process.follow_parent(signal.SIGKILL)
         self._again = True
         while self._again:
             super().run(events, ignore_signals)

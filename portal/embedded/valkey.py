@@ -10,6 +10,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from portal.embedded import process
 
@@ -46,7 +48,7 @@ class Valkey:
         with open(os.open(settings, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
             file.write(lines)
         self.child = process.spawn([program(), settings], log=self.log)
-        client = redis.Redis(port=self.port, password=self.password, socket_timeout=5)
+        client = redis.Redis(port=self.port, password=self.password, socket_timeout=5, retry=Retry(NoBackoff(), 0))
         deadline = time.monotonic() + patience
         while True:
             try:

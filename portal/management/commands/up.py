@@ -1,5 +1,6 @@
 """Start the whole portal in the foreground: servers, migrations, catalog, accounts, processes and the lab."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Callable
 from contextlib import ExitStack
+from multiprocessing.synchronize import Event
 from shutil import rmtree
 from typing import Any
 
@@ -28,7 +30,7 @@ class Command(BaseCommand):
     """`manage.py up`: what `make up` runs once the environment is installed."""
 
     help = "Start everything and keep it running until Ctrl-C."
-    requires_system_checks: list[str] = []  # type: ignore[assignment] # nothing may touch the database yet
+    requires_system_checks: list[str] = []  # nothing may touch the database yet
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--clean", action="store_true", help="stop leftovers and remove the state folder")
@@ -36,6 +38,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, clean: bool = False, **options: Any) -> None:
         self.state = state.folder()
         self.began = time.monotonic()
+        logging.getLogger("httpx").setLevel(logging.WARNING)  # the readiness probe is no news
         # SIGTERM ends the preparations like Ctrl-C does; later the supervisor handles both.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with ExitStack() as cleanup:
@@ -111,10 +114,9 @@ class Command(BaseCommand):
         accounts = self._step("Making the demo accounts", environment, "demo", optional=True)
         self._say("Starting the web server, the workers and beat" + (" and the lab" if self._lab else ""))
         supervisor = Supervisor(
-            self.state, ready=lambda: self._announce(address, accounts, supervisor.stopping.is_set), servers=servers
+            self.state, ready=lambda: self._announce(address, accounts, supervisor.stopping), servers=servers
         )
         self._add_programs(supervisor, environment, port)
-        cleanup.callback(state.withdraw, self.state)
         supervisor.loop()
         self._say("All processes have ended")
         if supervisor.returncode not in (130, 143):  # honcho's codes for SIGINT and SIGTERM
@@ -218,24 +220,25 @@ class Command(BaseCommand):
         if self._lab:
             supervisor.add("lab", [*self._manage, "lab", "up", "--foreground"], env=environment, optional=True)
 
-    def _announce(self, address: str, accounts: str, stopping: Callable[[], bool]) -> None:
+    def _announce(self, address: str, accounts: str, stopping: Event) -> None:
         """Print the READY line when the portal answers, and every half minute what is still missing."""
         warned = time.monotonic()
-        answer = ""
-        while not stopping():
-            try:
-                response = httpx.get(f"{address}/readyz", timeout=5, trust_env=False)
-                if response.status_code == 200:
-                    break
-                answer = response.text
-            except httpx.HTTPError as error:
-                answer = str(error)
+        while (answer := self._readiness(address)) and not stopping.is_set():
             if time.monotonic() - warned > 30:
                 warned = time.monotonic()
                 self._say(f"Still waiting for {address}/readyz: {answer}")
             time.sleep(0.2)
-        else:
-            return
-        self._say("The portal answers")
-        self.stdout.write(f"READY {address}\n{accounts}\nCtrl-C stops everything. Logs: {self.state / 'log'}")
-        self.stdout.flush()
+        if not stopping.is_set():
+            self._say("The portal answers")
+            self.stdout.write(f"READY {address}\n{accounts}\nCtrl-C stops everything. Logs: {self.state / 'log'}")
+            self.stdout.flush()
+        stopping.wait()
+        state.withdraw(self.state)  # a run that starts now waits for this one to end
+
+    def _readiness(self, address: str) -> str:
+        """What keeps the portal from being ready; empty when nothing does."""
+        try:
+            response = httpx.get(f"{address}/readyz", timeout=5, trust_env=False)
+        except httpx.HTTPError as error:
+            return str(error)
+        return "" if response.status_code == 200 else response.text
