@@ -161,17 +161,34 @@ class Cache(Unit):
                 continue
         return None
 
+    def agreed_primary(self) -> int | None:
+        """The port of the primary according to the first Sentinel that answers; None when none does."""
+        for port in self.sentinels.values():
+            try:
+                with self.sentinel(port) as client:
+                    return int(client.sentinel_master(MASTER)["port"])
+            except (redis.RedisError, OSError):
+                continue
+        return None
+
+    def finish(self, seconds: float) -> None:
+        """A former primary that comes back still believes in itself until Sentinel notices, up to 10 s: tell it now."""
+        primary = self.agreed_primary()
+        for node in self.nodes:
+            if primary is not None and node.port != primary and node.replication()["role"] == "master":
+                with node.client() as client:
+                    client.replicaof("127.0.0.1", primary)
+            until(node.check, seconds, node.name)
+
     def restore_roles(self, seconds: float) -> bool:
         """Make the first node primary again by a failover that Sentinel carries out; False when it is already."""
-        if not self.sentinels or self.by_role("master") is self.nodes[0]:
+        if not self.sentinels or self.agreed_primary() == self.nodes[0].port:
             return False
-        until(self.nodes[0].check, seconds, f"{self.nodes[0].name} in sync")
-        port = next(iter(self.sentinels.values()))
+        self.finish(seconds)
 
         def ask() -> str:
-            if self.by_role("master") is not self.nodes[0]:
-                with self.sentinel(port) as client:
-                    until(lambda: self.sentinel_check(port), 5, "Sentinel")
+            if self.agreed_primary() != self.nodes[0].port:
+                with self.sentinel(next(iter(self.sentinels.values()))) as client:
                     client.execute_command("SENTINEL", "FAILOVER", MASTER)
                 until(self._first_is_primary, 10, f"{self.nodes[0].name} as primary")
             return "done"
@@ -180,8 +197,8 @@ class Cache(Unit):
         return True
 
     def _first_is_primary(self) -> str:
-        require(self.nodes[0].replication()["role"] == "master", "still a replica")
-        return "primary"
+        require(self.agreed_primary() == self.nodes[0].port, "still a replica")
+        return self.nodes[1].check()
 
     def connections(self) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {node.name: node.facts for node in self.nodes}
@@ -197,9 +214,12 @@ class Cache(Unit):
     def rows(self) -> list[Row]:
         known = broken.entries(self.lab)
         stopped = broken.daemons(self.lab)
+        primary = self.agreed_primary()
         rows = []
         for node in self.nodes:
             row = self.probe(node.name, "redis", f"127.0.0.1:{node.port}", node.daemon, stopped)
+            if row.state == UP and primary not in (None, node.port) and row.detail.startswith("primary"):
+                row = Row(row.component, row.driver, row.address, DOWN, f"{row.detail}; Sentinel names another")
             if row.state == DOWN and any(entry["target"] == node.name for entry in known):
                 row = Row(row.component, row.driver, row.address, BROKEN, row.detail)
             rows.append(row)

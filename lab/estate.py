@@ -14,7 +14,7 @@ from lab.cache import Cache
 from lab.daemon import Daemon
 from lab.database import Database
 from lab.edge import Edge
-from lab.errors import LabError, MissingProgram
+from lab.errors import LabError, MissingProgram, NotReady
 from lab.layout import ENVIRONMENTS, Lab, cells
 from lab.objects import Objects
 from lab.unit import Row, Unit
@@ -114,7 +114,13 @@ def _start(unit: Unit, owner: str, seconds: float, skip: set[str]) -> Outcome:
     begun = time.monotonic()
     detail = problem = ""
     try:
-        detail = unit.up(owner, seconds, skip)
+        try:
+            detail = unit.up(owner, seconds, skip)
+        except NotReady:
+            # Between the probe of a port and its use another program can take it for a moment: once more, then.
+            if unit.stopping.is_set() or all(daemon.process() for daemon in unit.daemons if daemon.name not in skip):
+                raise
+            detail = unit.up(owner, seconds, skip)
     except Exception as error:  # noqa: BLE001 - one unit's failure, of whatever kind, must not keep the others down
         problem = str(error)[:400] or type(error).__name__
     return Outcome(unit.name, time.monotonic() - begun, detail, problem)
