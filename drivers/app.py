@@ -111,6 +111,16 @@ class App(Driver):
         nothing = {slot: f"127.0.0.1:{port}" for slot, port in self.ports.items()}
         return {slot: seen.get(at, Traffic(at, 0, 0, 0.0, 0.0, True)) for slot, at in nothing.items()}
 
+    def probe_edge(self, requests: int) -> int:
+        """Send `requests` plain GETs for this service through the edge; how many failed (no answer, or 5xx)."""
+        failed = 0
+        for _ in range(names.whole(requests, 1, 1000, "number of requests")):
+            try:
+                failed += web.get(f"{self.nginx.url}/{self.service}/", seconds=5.0).status >= 500
+            except TransientError:
+                failed += 1
+        return failed
+
     def observe(self) -> Observation:
         """Both slots. Healthy means: every slot with traffic is healthy with all its instances online."""
         weights, serving = self.weights(), self.serving()

@@ -20,6 +20,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}")
 _ENV = re.compile(r"[A-Z][A-Z0-9_]{0,62}")
 _PATH = re.compile(r"/[A-Za-z0-9._/+@=,~ -]{0,511}")
 _URL_PATH = re.compile(r"/[A-Za-z0-9._~/%-]{0,255}")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 SLOTS = ("a", "b")
 
@@ -64,6 +65,11 @@ def version(value: object) -> str:
     if isinstance(value, str) and len(value) <= 64 and semver.Version.is_valid(value) and value.isascii():
         return value
     raise _refuse("semantic version", value)
+
+
+def digest(value: object) -> str:
+    """A SHA-256 digest as "sha256:" and 64 lower-case hexadecimal digits."""
+    return _match(_DIGEST, "sha256 digest", value)
 
 
 def whole(value: object, low: int, high: int, what: str) -> int:

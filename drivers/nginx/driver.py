@@ -269,10 +269,13 @@ class Nginx(Driver):
         return in_a_row == 3
 
     def _last_error(self) -> str:
-        """The newest line of nginx's own log at level `emerg` or `alert`, or a plain sentence."""
+        """The newest line of nginx's own log at level `emerg` or `alert`, or a plain sentence.
+
+        The closing line of a failed bind names no address; the one before it does.
+        """
         try:
             for line in access_log.lines_from_end(self.prefix / "logs" / "error.log", 64 * 1024):
-                if line and (b"[emerg]" in line or b"[alert]" in line):
+                if line and (b"[emerg]" in line or b"[alert]" in line) and b"still could not bind" not in line:
                     return line.decode(errors="replace")[-500:]
         except OSError:
             pass

@@ -13,12 +13,12 @@ from drivers.locks import Ledger, exclusive
 
 
 def test_a_second_holder_waits_and_then_gives_up(tmp_path):
-    with exclusive(tmp_path / "lock"):
-        with (
-            pytest.raises(TransientError, match="being changed by another process"),
-            exclusive(tmp_path / "lock", seconds=0.2),
-        ):
-            raise AssertionError
+    with (
+        exclusive(tmp_path / "lock"),
+        pytest.raises(TransientError, match="being changed by another process"),
+        exclusive(tmp_path / "lock", seconds=0.2),
+    ):
+        raise AssertionError
     with exclusive(tmp_path / "lock", seconds=0):
         assert (tmp_path / "lock").stat().st_mode & 0o077 == 0
 

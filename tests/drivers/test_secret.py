@@ -24,7 +24,7 @@ def test_a_secret_shows_itself_only_when_asked_to_reveal():
         repr(secret),
         f"{secret}",
         f"{secret:>40}",
-        "%s" % secret,
+        "{}".format(secret),  # noqa: UP032
         repr([secret]),
         repr({"a": secret}),
     ]

@@ -1,0 +1,381 @@
+"""The edge, on a real nginx: observed, switched with proof, put back when it does not serve."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from drivers import web
+from drivers.base import InvalidInput, PermanentError, StaleFence, TransientError
+from drivers.locks import exclusive
+from drivers.nginx import Nginx, lay_out, layout
+from drivers.nginx import driver as nginx_driver
+from drivers.secret import SecretStore
+from tests.drivers import daemons
+from tests.drivers.daemons import free_port, until
+from tests.drivers.load import Load
+
+A_ONLY, B_ONLY, CANARY = {"a": 100, "b": 0}, {"a": 0, "b": 100}, {"a": 90, "b": 10}
+
+
+def tree(prefix: Path) -> dict[str, str]:
+    """The live generation's files, without its id."""
+    return {path.name: path.read_text() for path in (prefix / "live").glob("*.conf") if path.stem != "generation"}
+
+
+def test_observation_tells_version_processes_members_and_generation(edge):
+    web.get(edge.url)
+    seen = edge.nginx.observe()
+    assert (seen.kind, seen.version, seen.healthy) == ("nginx", edge.nginx.version(), True)
+    assert seen.facts["generation"] == seen.facts["served_generation"] == "00000001-layout"
+    assert seen.facts["services"]["api"] == [
+        {"slot": "a", "address": f"127.0.0.1:{edge.ports['a']}", "weight": 100, "down": False},
+        {"slot": "b", "address": f"127.0.0.1:{edge.ports['b']}", "weight": 0, "down": True},
+    ]
+    assert [process["role"] for process in seen.facts["processes"]] == ["master", "worker", "worker"]
+    assert seen.facts["processes"][0]["pid"] == edge.nginx.child.pid
+    assert (seen.readings["workers"], seen.readings["error_ratio"]) == (2.0, 0.0)
+    assert seen.readings["memory_bytes"] > 1_000_000
+    assert seen.facts["traffic"]["api"][f"127.0.0.1:{edge.ports['a']}"]["share"] == 1.0
+    assert seen.facts["traffic"]["play"] == {}
+
+
+def test_a_stopped_edge_is_unhealthy_not_an_exception(edge):
+    edge.nginx.child.terminate()
+    edge.nginx.child.wait()
+    seen = edge.nginx.observe()
+    assert seen.healthy is False
+    assert "does not answer" in seen.facts["error"]
+    assert seen.facts["processes"] == []
+    with pytest.raises(TransientError, match="no nginx runs"):
+        edge.nginx.switch("t", {"api": B_ONLY})
+
+
+def test_another_program_on_the_port_is_not_taken_for_the_edge(edge):
+    with daemons.stub(b"nonsense") as impostor:
+        impostor.status = 404
+        edge.nginx.url = f"http://127.0.0.1:{impostor.server_port}"
+        with pytest.raises(TransientError, match="answered 404 instead of its generation"):
+            edge.nginx.served_generation()
+        assert edge.nginx.observe().healthy is False
+
+
+def test_a_switch_moves_the_traffic_and_is_proved(edge):
+    assert web.get(edge.url).body == "a"
+    done = edge.nginx.switch("op-1:3", {"api": B_ONLY})
+    assert (done.generation, done.weights, done.changed) == ("00000002-op-1:3", {"api": B_ONLY}, True)
+    answers = [web.get(edge.url) for _ in range(10)]
+    assert {answer.body for answer in answers} == {"b"}
+    assert {answer.headers["x-edge-generation"] for answer in answers} == {done.generation}
+    assert edge.nginx.generation() == edge.nginx.served_generation() == done.generation
+    assert edge.nginx.weights("api") == B_ONLY
+    assert edge.nginx.weights("play") == A_ONLY
+
+
+def test_weights_divide_the_requests_exactly(edge):
+    done = edge.nginx.switch("canary", {"api": CANARY})
+    with httpx.Client(trust_env=False) as client:
+        for _ in range(200):
+            client.get(edge.url)
+    since = datetime.now(UTC) - timedelta(minutes=1)
+
+    def split():
+        seen = edge.nginx.traffic("api", since, done.generation)
+        return {slot: seen[f"127.0.0.1:{port}"].requests for slot, port in edge.ports.items()}
+
+    until(lambda: sum(split().values()) == 200, 5)  # the log line follows the answer
+    counts = split()
+    assert 17 <= counts["b"] <= 23
+    assert edge.nginx.traffic("api", since, "00000001-layout") == {}
+
+
+def test_asking_for_what_is_live_changes_nothing(edge):
+    first = edge.nginx.switch("t1", {"api": CANARY})
+    workers = {process["pid"] for process in edge.nginx.observe().facts["processes"] if process["role"] == "worker"}
+    again = edge.nginx.switch("t1", {"api": CANARY})
+    other = edge.nginx.switch("t2", {"api": CANARY})
+    assert (again.generation, again.changed) == (other.generation, other.changed) == (first.generation, False)
+    seen = edge.nginx.observe().facts["processes"]
+    assert {process["pid"] for process in seen if process["role"] == "worker"} == workers
+
+
+def test_a_token_may_be_undone_and_done_again(edge):
+    ids = [edge.nginx.switch("t", {"api": pair}).generation for pair in (CANARY, A_ONLY, CANARY)]
+    assert ids == ["00000002-t", "00000003-t", "00000004-t"]
+    assert edge.nginx.weights("api") == CANARY
+
+
+def test_a_crash_between_rename_and_reload_is_completed_by_repeating(edge):
+    store = edge.nginx.store
+    known = store.members()
+    store.point(
+        store.derive(
+            store.next_id("t"),
+            {
+                "api": [
+                    nginx_driver.render.Member("a", edge.ports["a"], 0),
+                    nginx_driver.render.Member("b", edge.ports["b"], 100),
+                ]
+            },
+        )
+    )
+    assert edge.nginx.served_generation() == "00000001-layout"
+    assert edge.nginx.observe().healthy is False
+    done = edge.nginx.switch("t", {"api": B_ONLY})
+    assert (done.generation, done.changed) == ("00000002-t", True)
+    assert edge.nginx.served_generation() == "00000002-t"
+    assert known["play"] == store.members()["play"]
+
+
+def test_the_other_services_keep_their_fragments_byte_for_byte(edge):
+    play = edge.nginx.prefix / "live" / "play.conf"
+    play.write_text(play.read_text() + "# a note by hand\n")
+    before = play.read_bytes()
+    edge.nginx.switch("t", {"api": B_ONLY})
+    assert play.read_bytes() == before
+
+
+def test_a_configuration_that_nginx_refuses_changes_nothing(edge):
+    play = edge.nginx.prefix / "live" / "play.conf"
+    play.write_text(play.read_text() + "nonsense on;\n")
+    before, generations = tree(edge.nginx.prefix), sorted(os.listdir(edge.nginx.prefix / "generations"))
+    with pytest.raises(PermanentError, match='unknown directive "nonsense"'):
+        edge.nginx.switch("t", {"api": B_ONLY})
+    assert tree(edge.nginx.prefix) == before
+    assert sorted(os.listdir(edge.nginx.prefix / "generations")) == generations
+    assert not (edge.nginx.prefix / "staged").exists()
+    assert web.get(edge.url).body == "a"
+
+
+def test_a_port_conflict_passes_nginx_t_and_is_still_found_and_put_back(edge):
+    """The trap: `nginx -t` and the reload both say yes while the old configuration keeps serving."""
+    configuration = edge.nginx.prefix / "nginx.conf"
+    with socket.create_server(("127.0.0.1", free_port())) as holder:
+        taken = holder.getsockname()[1]
+        text = configuration.read_text()
+        configuration.write_text(
+            text.replace("        server_name _;", f"        listen 127.0.0.1:{taken};\n        server_name _;")
+        )
+        edge.nginx.proof_seconds = 4.0
+        with pytest.raises(PermanentError, match=r"never served and was put back: .*Address (already )?in use"):
+            edge.nginx.switch("t", {"api": B_ONLY})
+        assert edge.nginx.generation() == edge.nginx.served_generation() == "00000001-layout"
+        assert web.get(edge.url).body == "a"
+        configuration.write_text(text)
+    assert edge.nginx.switch("t", {"api": B_ONLY}).generation == "00000003-t"
+
+
+def test_a_live_generation_that_cannot_be_served_again_is_reported(edge):
+    store = edge.nginx.store
+    store.point(store.derive(store.next_id("t"), {}))
+    edge.nginx.proof_seconds = 0.5
+    os.kill(edge.nginx.child.pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(PermanentError, match="does not serve generation 00000002-t after a reload"):
+            edge.nginx.switch("t", {"api": A_ONLY})
+    finally:
+        os.kill(edge.nginx.child.pid, signal.SIGCONT)
+
+
+def test_a_stale_fence_is_refused_before_anything_moves(edge):
+    edge.nginx.switch("t7", {"api": B_ONLY}, fence=7)
+    with pytest.raises(StaleFence):
+        edge.nginx.switch("t6", {"api": A_ONLY}, fence=6)
+    assert web.get(edge.url).body == "b"
+    assert edge.nginx.switch("t7", {"api": B_ONLY}, fence=7).changed is False
+    assert edge.nginx.switch("p1", {"play": B_ONLY}, fence=1).changed is True
+
+
+def test_only_one_switch_at_a_time(edge):
+    with exclusive(edge.nginx.prefix / "edge.lock"):
+        results = []
+        thread = threading.Thread(target=lambda: results.append(edge.nginx.switch("t", {"api": B_ONLY})))
+        thread.start()
+        time.sleep(0.3)
+        assert edge.nginx.generation() == "00000001-layout"
+    thread.join()
+    assert [done.generation for done in results] == ["00000002-t"]
+
+
+def test_old_generations_are_pruned_and_the_live_one_stays(edge):
+    for number in range(12):
+        edge.nginx.switch(f"t{number}", {"api": CANARY if number % 2 else B_ONLY})
+    kept = sorted(os.listdir(edge.nginx.prefix / "generations"))
+    assert len(kept) == 10
+    assert kept[-1] == edge.nginx.generation() == "00000013-t11"
+
+
+@pytest.mark.parametrize(
+    ("token", "weights", "fence"),
+    [
+        ("a b", {"api": B_ONLY}, None),
+        ("../../etc", {"api": B_ONLY}, None),
+        ("t\n", {"api": B_ONLY}, None),
+        ("t", {}, None),
+        ("t", {"api;": B_ONLY}, None),
+        ("t", {"-api": B_ONLY}, None),
+        ("t", {"api": {"a": 0, "b": 0}}, None),
+        ("t", {"api": {"a": 1000, "b": 0}}, None),
+        ("t", {"api": {"a": "1; server 127.0.0.1:1", "b": 0}}, None),
+        ("t", {"api": B_ONLY}, -1),
+        ("t", {"api": B_ONLY}, "7"),
+        ("t", {"unknown": B_ONLY}, None),
+    ],
+)
+def test_bad_input_is_refused_and_nothing_changes(edge, token, weights, fence):
+    before = tree(edge.nginx.prefix)
+    with pytest.raises(PermanentError):
+        edge.nginx.switch(token, weights, fence)
+    assert tree(edge.nginx.prefix) == before
+    assert edge.nginx.generation() == "00000001-layout"
+
+
+def test_no_request_fails_during_five_switches_under_load(edge):
+    with Load(edge.url, rate=50) as load:
+        for number, pair in enumerate([CANARY, {"a": 50, "b": 50}, B_ONLY, CANARY, A_ONLY]):
+            time.sleep(0.7)
+            edge.nginx.switch(f"t{number}", {"api": pair})
+        time.sleep(0.5)
+    assert load.failures == []
+    assert sum(load.results.values()) > 150
+    assert set(load.results) == {"a", "b"}
+
+
+def test_a_failing_slot_stays_in_and_its_first_attempts_are_counted(edge):
+    edge.b.status = 500
+    edge.nginx.switch("t", {"api": {"a": 50, "b": 50}})
+    statuses = [web.get(edge.url).status for _ in range(20)]
+    assert sorted(statuses) == [200] * 10 + [500] * 10
+    seen = edge.nginx.traffic("api", datetime.now(UTC) - timedelta(minutes=1))
+    assert (seen[f"127.0.0.1:{edge.ports['a']}"].errors, seen[f"127.0.0.1:{edge.ports['b']}"].errors) == (0, 10)
+
+
+def test_headers_pass_and_an_absent_service_is_said_clearly(edge):
+    answer = web.get(edge.url)
+    assert answer.headers["x-from-upstream"] == "a"
+    assert len(answer.headers["x-request-id"]) == 32
+    absent = web.get(f"{edge.nginx.url}/play/")
+    assert (absent.status, absent.body) == (502, '{"title":"The service does not answer","service":"play"}\n')
+    assert absent.headers["x-edge-generation"] == "00000001-layout"
+    assert web.get(f"{edge.nginx.url}/nowhere").status == 404
+    edge.a.status, edge.a.body = 503, b"maintenance"
+    busy = web.get(edge.url)
+    assert (busy.status, busy.body) == (503, "maintenance")
+
+
+def test_large_bodies_pass_although_the_workers_own_no_folder(edge):
+    edge.a.body = b"x" * 900_000
+    with httpx.Client(trust_env=False) as client:
+        assert len(client.post(edge.url, content=b"y" * 900_000).content) == 900_000
+
+
+def test_traffic_needs_a_time_zone_and_survives_a_missing_log(edge):
+    with pytest.raises(InvalidInput, match="time zone"):
+        edge.nginx.traffic("api", datetime(2026, 1, 1))  # noqa: DTZ001
+    edge.nginx.access_log = edge.nginx.prefix / "logs" / "none.json"
+    assert edge.nginx.traffic("api", datetime.now(UTC)) == {}
+    edge.nginx.access_log = edge.nginx.prefix / "logs"
+    with pytest.raises(PermanentError, match="cannot be read"):
+        edge.nginx.traffic("api", datetime.now(UTC))
+
+
+def test_a_pid_file_that_names_another_process_is_not_believed(edge):
+    (edge.nginx.prefix / "nginx.pid").write_text(f"{os.getpid()}\n")
+    with pytest.raises(TransientError, match="no nginx runs"):
+        edge.nginx.switch("t", {"api": B_ONLY})
+    (edge.nginx.prefix / "nginx.pid").write_text("nonsense")
+    assert edge.nginx.observe().facts["processes"] == []
+
+
+@pytest.mark.parametrize(
+    ("problem", "kind", "sentence"),
+    [
+        (ProcessLookupError(), TransientError, "has just ended"),
+        (PermissionError(), PermanentError, "may not signal"),
+    ],
+)
+def test_a_master_that_ends_or_is_out_of_reach_is_told_apart(edge, monkeypatch, problem, kind, sentence):
+    def refuse(*_):
+        raise problem
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nginx_driver.os, "kill", refuse)
+        with pytest.raises(kind, match=sentence):
+            edge.nginx.switch("t", {"api": B_ONLY})
+
+
+def test_a_damaged_live_tree_is_reported(edge):
+    (edge.nginx.prefix / "live" / "api.conf").write_text("upstream edye_api { server 127.0.0.1:1; }")
+    with pytest.raises(PermanentError, match="does not hold the slots"):
+        edge.nginx.weights("api")
+    (edge.nginx.prefix / "live" / "generation.conf").write_text("# gone")
+    with pytest.raises(PermanentError, match="does not state its id"):
+        edge.nginx.generation()
+
+
+def test_laying_out_again_keeps_the_weights_and_follows_new_ports_and_services(edges):
+    ports = {"a": free_port(), "b": free_port()}
+    nginx = edges({"api": ports})
+    nginx.switch("t", {"api": CANARY})
+    port = int(nginx.url.rsplit(":", 1)[1])
+    facts = lay_out(nginx.prefix, nginx.binary, port, {"api": ports})
+    assert facts == nginx.facts
+    assert nginx.generation() == "00000002-t"
+    moved = {"a": ports["a"], "b": free_port()}
+    lay_out(nginx.prefix, nginx.binary, port, {"api": moved, "play": ports})
+    assert nginx.generation() == "00000003-layout"
+    assert (nginx.weights("api"), nginx.weights("play")) == (CANARY, A_ONLY)
+    assert [member.port for member in nginx.members("api")] == list(moved.values())
+    assert nginx.services() == ["api", "play"]
+
+
+def test_the_layout_refuses_what_cannot_be(place):
+    good = {"a": free_port(), "b": free_port()}
+    for services in ({"a b": good}, {"api": {"a": 1}}, {"api": {"a": 1, "b": 1}}, {"api": {"a": 0, "b": 5}}):
+        with pytest.raises(PermanentError):
+            lay_out(place / "edge", "/usr/sbin/nginx", free_port(), services)
+    for prefix, binary, port in ((place / 'a"b', "/x", 1), (place, "/x;y", 1), (place, "/x", 0)):
+        with pytest.raises(InvalidInput):
+            lay_out(prefix, binary, port, {"api": good})
+
+
+def test_the_worker_user_is_set_only_by_root(monkeypatch, place):
+    monkeypatch.setattr(layout.os, "geteuid", lambda: 1000)
+    assert layout.worker_user() is None
+    lay_out(place / "edge", "/usr/sbin/nginx", free_port(), {}, daemon=True)
+    first = (place / "edge" / "nginx.conf").read_text().splitlines()
+    assert first[1] == "daemon on;"
+    monkeypatch.setattr(layout.os, "geteuid", lambda: 0)
+    assert layout.worker_user().startswith("nobody ")
+
+
+def test_a_prefix_without_a_generation_and_a_wrong_binary_are_permanent(place):
+    (place / "edge").mkdir()
+    facts = {"prefix": str(place / "edge"), "binary": "/bin/true", "url": "http://127.0.0.1:1", "access_log": "/x"}
+    nginx = Nginx(facts, SecretStore())
+    with pytest.raises(PermanentError, match="no live generation"):
+        nginx.observe()
+    with pytest.raises(PermanentError, match="does not say which nginx"):
+        nginx.version()
+    with pytest.raises(PermanentError, match="not on disk"):
+        nginx.store.point("00000001-none")
+    assert nginx._last_error() == "nginx logged no reason"
+
+
+def test_an_edge_started_as_a_daemon_serves_too(place):
+    port = free_port()
+    facts = lay_out(place / "edge", daemons.NGINX, port, {"api": {"a": free_port(), "b": free_port()}}, daemon=True)
+    nginx = Nginx(facts, SecretStore())
+    with daemons.running(nginx.command(), place / "out"):
+        try:
+            assert until(nginx.served_generation) == "00000001-layout"
+        finally:
+            os.kill(int((place / "edge" / "nginx.pid").read_text()), signal.SIGTERM)
