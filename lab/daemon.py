@@ -130,6 +130,7 @@ class Daemon:
         with files.locked(self.record.with_suffix(".lock")):
             if self.process() is not None:
                 return False
+            end(self.orphans())
             self.prepare()
             pid = self.spawn()
             try:
@@ -185,6 +186,22 @@ class Daemon:
         except psutil.Error:
             return []
 
+    def orphans(self) -> list[psutil.Process]:
+        """What a crash of its main process has left running, such as nginx workers that still hold the port.
+
+        They share the session that `spawn` made, whose number is the pid of the dead main process; the kernel gives
+        that number to nobody else while the session has a member.
+        """
+        session = files.read_json(self.record, {}).get("pid")
+        if session is None or psutil.pid_exists(session):
+            return []
+        found = []
+        for process in psutil.process_iter():
+            with contextlib.suppress(OSError, psutil.Error):
+                if os.getsid(process.pid) == session:
+                    found.append(process)
+        return found
+
     def kill(self) -> bool:
         """End it and its descendants at once, as a crash would; nothing is tidied up. False when it did not run."""
         family = self.family()
@@ -202,6 +219,7 @@ class Daemon:
                 with contextlib.suppress(psutil.Error):
                     family[0].terminate()
                 end(family, self.grace)
+            end(self.orphans())
             for path in (self.record, *self.leftovers):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)

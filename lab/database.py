@@ -87,18 +87,28 @@ class Database(Unit):
         if done.returncode != 0:
             raise NotReady(f"mariadb-install-db failed: {(done.stderr or done.stdout).strip()[-300:]}")
 
+    def _connect(self, name: str, password: str) -> pymysql.Connection[DictCursor]:
+        return pymysql.connect(
+            unix_socket=self._socket(name),
+            user="root",
+            password=password,
+            connect_timeout=3,
+            read_timeout=10,
+            autocommit=True,
+            cursorclass=DictCursor,
+        )
+
     @contextlib.contextmanager
     def root(self, name: str) -> Iterator[DictCursor]:
         """A cursor of the server's own root, over its socket."""
         password = self.lab.value("database-root")
-        options = {"unix_socket": self._socket(name), "user": "root", "connect_timeout": 3, "read_timeout": 10}
         try:
-            link = pymysql.connect(**options, password=password, autocommit=True, cursorclass=DictCursor)
+            link = self._connect(name, password)
         except pymysql.err.OperationalError as error:
             if error.args[0] != 1045:
                 raise
             # A fresh server: root has no password yet. It gets one here, and not by way of the binary log.
-            link = pymysql.connect(**options, password="", autocommit=True, cursorclass=DictCursor)
+            link = self._connect(name, "")
             with link.cursor() as cursor:
                 cursor.execute("SET SESSION sql_log_bin=0")
                 cursor.execute("ALTER USER root@localhost IDENTIFIED BY %s", (password,))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from lab import broken, files, ports
@@ -45,15 +46,15 @@ class Estate:
         self.missing: dict[str, str] = {}
         chosen = cells(self.environments)
         for cell in chosen:
-            self._add(f"{cell.key}/nginx", lambda cell=cell: Edge(lab, cell, numbers))
+            self._add(f"{cell.key}/nginx", partial(Edge, lab, cell, numbers))
         for environment in sorted(self.environments, key=ENVIRONMENTS.index):
             names = [name for name in ports.CACHES if name.startswith(f"{environment}/")]
-            self._add(f"{environment} cache", lambda e=environment, n=names: Cache(lab, e, n, numbers))
-        self._add("objects", lambda: Objects(lab, numbers, self.environments))
+            self._add(f"{environment} cache", partial(Cache, lab, environment, names, numbers))
+        self._add("objects", partial(Objects, lab, numbers, self.environments))
         for cell in chosen:
-            self._add(f"{cell.key}/pm2", lambda cell=cell: Apps(lab, cell, numbers))
+            self._add(f"{cell.key}/pm2", partial(Apps, lab, cell, numbers))
         if "production" in self.environments:
-            self._add("production database", lambda: Database(lab, numbers))
+            self._add("production database", partial(Database, lab, numbers))
 
     def _add(self, name: str, make: Callable[[], Unit]) -> None:
         try:

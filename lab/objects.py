@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +126,7 @@ class Objects(Unit):
                     client.create_bucket(Bucket=bucket(environment))
         for environment in ENVIRONMENTS:
             # The volume servers register a moment after the S3 side answers.
-            until(lambda name=environment: self._stores(name), seconds, f"bucket {bucket(environment)}")  # type: ignore[misc]
+            until(partial(self._stores, environment), seconds, f"bucket {bucket(environment)}")
 
     def _stores(self, environment: str) -> str:
         name = bucket(environment)

@@ -50,7 +50,7 @@ class Pm2Daemon(Daemon):
         environment = clean_environment(self.lab, PM2_HOME=str(self.home))
         # PM2 starts its daemon with the first `node` on PATH, which must be ours.
         environment["PATH"] = f"{self.driver.node.parent}:{environment['PATH']}"
-        argv = [self.driver.node, self.driver.pm2, *words, "--no-color"]
+        argv: list[str | Path] = [self.driver.node, self.driver.pm2, *words, "--no-color"]
         done = commands.run(argv, seconds=60, env=environment, cwd=self.home)
         if done.status != 0:
             raise NotReady(f"pm2 {words[0]} failed: {done.tail}")

