@@ -18,6 +18,7 @@ from uuid_utils.compat import uuid7
 
 from portal import events
 from portal.errors import Refused, StepUpRequired
+from portal.ui.table import Table
 
 log = structlog.get_logger(__name__)
 Next = Callable[[HttpRequest], HttpResponse]
@@ -31,12 +32,18 @@ def page(
     """Render ``template`` whole, or only the partial that htmx is about to replace.
 
     An element htmx may replace has ``id`` = the name of its ``partialdef``. With ``HX-Target`` naming such a
-    partial only that part is rendered; boosted and plain requests get the full page.
+    partial only that part is rendered; boosted and plain requests get the full page. A ``Table`` of the context
+    renders its own rows when it is the target, and answers ``?export=csv``.
     """
     context = context or {}
     htmx = getattr(request, "htmx", None)
     target = (htmx.target or "") if htmx and not htmx.boosted else ""
-    if target and PARTIAL_NAME.fullmatch(target) and _has_partial(template, target):
+    tables = {part.name: part for part in context.values() if isinstance(part, Table)}
+    if exporting := next((table for table in tables.values() if table.exporting), None):
+        return exporting.csv()
+    if target in tables:
+        response = render(request, Table.partial, {"table": tables[target]}, status=status)
+    elif target and PARTIAL_NAME.fullmatch(target) and _has_partial(template, target):
         response = render(request, f"{template}#{target}", context, status=status)
     else:
         response = render(request, template, context, status=status)

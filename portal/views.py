@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 
 import prometheus_client
@@ -12,13 +13,14 @@ import psycopg
 from django.apps import apps
 from django.contrib.auth.decorators import login_not_required
 from django.core.cache import cache
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from drf_spectacular.views import SpectacularAPIView
 
 from portal import clock, ui
 from portal.dispatch import reconcilers
 from portal.http import page
+from portal.lifecycle import Tone
 from portal.models import Event, ReconcilerRun
 
 KEEP_ALIVE_SECONDS = 15
@@ -38,7 +40,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
         pending = _pending_migrations()
-    except Exception as error:
+    except DatabaseError as error:
         return JsonResponse({"status": "unavailable", "database": type(error).__name__}, status=503)
     if pending:
         return JsonResponse({"status": "unavailable", "migrations": pending}, status=503)
@@ -94,14 +96,33 @@ def visible_events(actor: Any) -> Any:
 def status(request: HttpRequest) -> HttpResponse:
     """The portal about itself: each reconciler and when it last succeeded."""
     runs = {run.name: run for run in ReconcilerRun.objects.all()}
-    now = clock.now()
-    rows = []
-    for name, every in sorted(reconcilers.items()):
-        run = runs.get(name)
-        age = (now - run.succeeded_at).total_seconds() if run and run.succeeded_at else None
-        late = age is None or age > max(10 * every, 30)
-        rows.append({"name": name, "every": every, "run": run, "age": age, "late": late})
-    return page(request, "status.html", {"rows": rows, "title": "Portal status"})
+    rows = [_reconciler(name, every, runs.get(name)) for name, every in reconcilers.items()]
+    table = ui.Table(
+        request,
+        rows,
+        [
+            ui.Column("name", "Reconciler", kind="code"),
+            ui.Column("state", "State", kind="badge"),
+            ui.Column("succeeded_at", "Last success", kind="instant"),
+            ui.Column("every", "Every (s)", kind="number"),
+            ui.Column("changed", "Rows changed", kind="number"),
+            ui.Column("error", "Last error", minor=True),
+        ],
+        order="name",
+        empty="No reconciler is registered in this process.",
+    )
+    return page(
+        request, "status.html", {"table": table, "late": sum(row["late"] for row in rows), "title": "Portal status"}
+    )
+
+
+def _reconciler(name: str, every: float, run: ReconcilerRun | None) -> dict[str, Any]:
+    """One line of the status page. Late: no success within ten periods (and half a minute)."""
+    at = run.succeeded_at if run else None
+    late = at is None or clock.now() - at > timedelta(seconds=max(10 * every, 30))
+    label, tone = ("Never ran", Tone.MUTED) if at is None else ("Late", Tone.BAD) if late else ("On time", Tone.GOOD)
+    facts = {"changed": run.changed, "error": run.error} if run else {"changed": None, "error": ""}
+    return {"name": name, "every": every, "succeeded_at": at, "late": late, "state": ui.Label(label, tone), **facts}
 
 
 def gallery(request: HttpRequest) -> HttpResponse:

@@ -1,5 +1,158 @@
-"""Template tags of the shared components."""
+"""Template tags of the shared components. They are built in: no ``{% load %}``."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
 
 from django import template
+from django.template import Context
+from django.template.loader import render_to_string
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from portal import clock, ui
+from portal.lifecycle import State, Tone
 
 register = template.Library()
+register.simple_tag(ui.icon, name="icon")
+
+
+@register.simple_tag
+def badge(thing: Any, tone: str = "") -> SafeString:
+    """State as colour, shape and word. ``thing``: an object with a lifecycle, a state, or a text with a ``tone``."""
+    state = getattr(thing, "state_info", thing)
+    if isinstance(state, State):
+        text = '<span class="tone tone-{}" title="{}">{}</span>'
+        return format_html(text, tone or state.tone, state.meaning, state.label)
+    label = getattr(state, "label", state)
+    tone = tone or getattr(state, "tone", Tone.NEUTRAL)
+    return format_html('<span class="tone tone-{}">{}</span>', tone, label if label not in (None, "") else "Unknown")
+
+
+@register.simple_tag
+def instant(value: datetime | None, empty: str = "—") -> SafeString | str:
+    """When, as how long ago; the exact instant with its zone on pointing, and for scripts."""
+    if not value:
+        return empty
+    exact = timezone.localtime(value)
+    machine = exact.isoformat(timespec="seconds").replace("+00:00", "Z")
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', machine, exact.strftime("%Y-%m-%d %H:%M:%S %Z"), ago(value)
+    )
+
+
+def ago(value: datetime) -> str:
+    """ "3 min ago", "in 2 h"; the day itself when it is more than a month away."""
+    seconds = (clock.now() - value).total_seconds()
+    size = abs(seconds)
+    if size < 5:
+        return "just now"
+    if size >= 30 * 86400:
+        return timezone.localtime(value).strftime("%Y-%m-%d")
+    step, unit = next(pair for pair in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")) if size >= pair[0])
+    return f"{int(size // step)} {unit} ago" if seconds > 0 else f"in {int(size // step)} {unit}"
+
+
+@register.inclusion_tag("components/actions.html", takes_context=True)
+def actions(context: Context, obj: Any) -> dict[str, Any]:
+    """Buttons of the moves possible now; where one is refused, the reason. One query, plus the model's own reasons."""
+    user = context["request"].user
+    actor = copy.copy(user)
+    held = user.get_all_permissions(obj)
+    actor.has_perm = lambda perm, about=None: perm in held if about is obj else user.has_perm(perm, about)
+    found = [(button, _route(obj, button.transition.name)) for button in obj.lifecycle.available(obj, actor)]
+    return {"buttons": [(button, url) for button, url in found if url], "obj": obj}
+
+
+def _route(obj: Any, transition: str) -> str:
+    noun = getattr(obj, "url_noun", obj.lifecycle.name.rpartition(".")[2])
+    try:
+        return reverse(f"{noun}-{transition}".replace("_", "-"), args=[getattr(obj, "url_key", obj.pk)])
+    except NoReverseMatch:
+        return ""
+
+
+@register.inclusion_tag("components/timeline.html", takes_context=True)
+def timeline(context: Context, obj: Any) -> dict[str, Any]:
+    """What happened to ``obj``, newest first. ``?timeline=2`` shows older events."""
+    request = context["request"]
+    number = request.GET.get("timeline", "1")
+    page = int(number) if number.isascii() and number.isdigit() and len(number) < 6 else 1
+    return {"timeline": ui.timeline(obj, request.user, max(page, 1)), "request": request}
+
+
+@register.inclusion_tag("components/table.html")
+def table(table: ui.Table) -> dict[str, Any]:
+    return {"table": table}
+
+
+@register.inclusion_tag("components/panels.html", takes_context=True)
+def panels(context: Context, place: str, obj: Any = None) -> dict[str, Any]:
+    """The panels other apps add to ``place`` for ``obj``."""
+    request = context["request"]
+    page = context.flatten()
+    found = ui.panels_for(request, place, obj)
+    return {"panels": [(it, render_to_string(it.template, {**page, **it.context}, request)) for it in found]}
+
+
+@register.inclusion_tag("components/facts.html")
+def facts(pairs: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
+    """A list of details: (label, value) or (label, value, kind of a table's column)."""
+    return {"facts": [(label, value, kind[0] if kind else "text") for label, value, *kind in pairs]}
+
+
+@register.inclusion_tag("components/empty.html")
+def empty(text: str, icon: str = "inbox", url: str = "", action: str = "") -> dict[str, Any]:
+    """Nothing here, and what to do about it."""
+    return {"text": text, "icon": icon, "url": url, "action": action}
+
+
+@register.inclusion_tag("components/progress.html")
+def progress(done: float | None, total: float | None, label: str = "", tone: str = "info") -> dict[str, Any]:
+    """How far it is; without a total it is only known to be going on."""
+    return {"done": done, "total": total, "label": label, "tone": tone}
+
+
+@register.inclusion_tag("components/sparkline.html")
+def sparkline(values: Iterable[float | None], label: str = "", unit: str = "", tone: str = "info") -> dict[str, Any]:
+    """A line of readings as SVG, oldest first; ``None`` is a gap, never a zero."""
+    points = list(values)
+    known = [value for value in points if value is not None]
+    low, span = (min(known), max(known) - min(known)) if known else (0, 0)
+    runs: list[list[str]] = [[]]
+    for place, value in enumerate(points):
+        if value is None:
+            runs.append([])
+            continue
+        x = 2 + 96 * place / max(len(points) - 1, 1)
+        runs[-1].append(f"{x:.1f},{22 - 20 * (value - low) / span if span else 12:.1f}")
+    lines = [" ".join(run if len(run) > 1 else run * 2) for run in runs if run]
+    return {"lines": lines, "label": label, "unit": unit, "tone": tone, "last": known[-1] if known else None,
+            "low": low if known else None, "high": max(known) if known else None}  # fmt: skip
+
+
+@register.inclusion_tag("components/field.html")
+def field(bound: Any) -> dict[str, Any]:
+    """A form's field with its label, help and errors."""
+    kind = getattr(bound.field.widget, "input_type", "")
+    style = {"select": "form-select", "checkbox": "form-check-input", "radio": "form-check-input"}.get(
+        kind, "form-control"
+    )
+    if bound.errors:
+        style += " is-invalid"
+    return {"field": bound, "kind": kind, "widget": bound.as_widget(attrs={"class": style})}
+
+
+@register.simple_tag(takes_context=True)
+def live(context: Context, name: str, *subjects: Any) -> SafeString:
+    """Attributes of an element that is replaced when a subject (an object or a topic) changes: its id is ``name``."""
+    topics = " ".join(s if isinstance(s, str) else f"{s._meta.label_lower}:{s.pk}" for s in subjects)
+    return format_html(
+        'id="{0}" data-live="{1}" hx-get="{2}" hx-trigger="live consume" hx-target="#{0}" hx-select="#{0}" hx-swap="outerHTML"',
+        name, topics, context["request"].get_full_path(),
+    )  # fmt: skip

@@ -1,0 +1,18 @@
+"""Shared parts of every screen: tables, panels, navigation, timelines, the page of one action.
+
+Templates reach them through the tags of ``portal.templatetags.ui``; the gallery shows each in each state.
+"""
+
+from portal.ui.acting import act
+from portal.ui.gallery import gallery_context
+from portal.ui.icons import icon
+from portal.ui.nav import nav, shell
+from portal.ui.openapi import api_operations
+from portal.ui.panels import Panel, panel, panels_for
+from portal.ui.table import Column, Label, Table
+from portal.ui.timeline import Timeline, timeline
+
+__all__ = [
+    "Column", "Label", "Panel", "Table", "Timeline", "act", "api_operations", "gallery_context", "icon", "nav", "panel",
+    "panels_for", "shell", "timeline",
+]  # fmt: skip

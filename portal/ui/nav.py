@@ -1,0 +1,93 @@
+"""Navigation: apps register entries; a page shows those its reader has the right to open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import OuterRef
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import SimpleLazyObject
+
+# One file per component; the cascade's order.
+SHEETS = ("tokens", "shell", "nav", "tone", "panel", "list", "form", "timeline", "message")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One place to go. ``action``: the right it needs somewhere; empty for everybody who is signed in."""
+
+    label: str
+    url_name: str
+    icon: str
+    order: int
+    action: str
+    section: str
+    key: str
+
+
+entries: dict[str, Entry] = {}
+
+
+def nav(
+    label: str,
+    url_name: str,
+    *,
+    icon: str = "circle",
+    order: int = 100,
+    action: str = "",
+    section: str = "",
+    key: str = "",
+) -> None:
+    """Register a place in the navigation. ``g`` then ``key`` goes there (default: a free letter of the label)."""
+    taken = {entry.key for entry in entries.values() if entry.url_name != url_name}
+    letters = [letter for letter in (key or label).lower() if letter.isalpha() and letter not in taken]
+    entries[url_name] = Entry(label, url_name, icon, order, action, section, letters[0] if letters else "")
+
+
+def shell(request: HttpRequest) -> dict[str, Any]:
+    """Context of every page: ``shell.account``, ``shell.sections`` and ``shell.places``. One query, when it is used."""
+    return {"shell": SimpleLazyObject(lambda: _shell(request))}
+
+
+def _shell(request: HttpRequest) -> dict[str, Any]:
+    user = getattr(request, "user", None)
+    facts: dict[str, Any] = {"stylesheets": SHEETS, "sign_out": _address("sign-out")}
+    if user is None or not user.is_authenticated:
+        return facts
+    account = _account_with_rights(user.pk)
+    places = [place for entry in sorted(entries.values(), key=lambda e: (e.order, e.label))
+              if (not entry.action or entry.action in account.held) and (place := _place(entry, request))]  # fmt: skip
+    names = list(dict.fromkeys(place["section"] for place in places))
+    sections = [(name, [place for place in places if place["section"] == name]) for name in names]
+    return facts | {"account": account, "sections": sections, "places": places}
+
+
+def _address(url_name: str) -> str:
+    try:
+        return reverse(url_name)
+    except NoReverseMatch:
+        return ""
+
+
+def _account_with_rights(pk: Any) -> Any:
+    """The account, its person and the actions it holds anywhere, in one query."""
+    held = apps.get_model("identity.EffectiveScope").objects.live().filter(account=OuterRef("pk"))
+    rights = ArraySubquery(held.order_by().values("action").distinct())
+    return get_user_model()._default_manager.select_related("person").annotate(held=rights).get(pk=pk)
+
+
+def _place(entry: Entry, request: HttpRequest) -> dict[str, Any] | None:
+    url = _address(entry.url_name)
+    if not url:
+        return None
+    current = request.path == url or (url != "/" and request.path.startswith(url))
+    return {
+        "url": url,
+        "current": current,
+        **{name: getattr(entry, name) for name in ("label", "icon", "section", "key")},
+    }
