@@ -14,13 +14,25 @@ from identity.scoping import ScopedQuerySet
 from portal import clock
 
 
+class Declared(models.Model):
+    """Base of what a catalog may declare. ``declared_by`` names the catalog; empty when a row was made otherwise.
+
+    Only rows that a catalog declared are ever removed by that catalog.
+    """
+
+    declared_by = models.SlugField(max_length=64, blank=True, db_index=False)
+
+    class Meta:
+        abstract = True
+
+
 class DataCenterQuerySet(models.QuerySet["DataCenter"]):
     def visible_to(self, actor: Any, action: str = "inventory.view") -> DataCenterQuerySet:
         components = Component.objects.visible_to(actor, action).filter(data_center=OuterRef("pk"))
         return self.filter(Exists(components)) if actor.pk else self
 
 
-class DataCenter(models.Model):
+class DataCenter(Declared):
     """A place where things run. Its slug names the Celery queue that works there."""
 
     class Role(models.TextChoices):
@@ -42,6 +54,9 @@ class DataCenter(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def get_absolute_url(self) -> str:
+        return reverse("data-center-detail", args=[self.slug])
+
 
 def _held(actor: Any, action: str) -> models.QuerySet[EffectiveScope]:
     return EffectiveScope.objects.live().filter(account=actor.pk, account__is_active=True, action=action)
@@ -61,7 +76,7 @@ class ServiceQuerySet(models.QuerySet["Service"]):
         return self.filter(Exists(held)) if actor.pk else self
 
 
-class Environment(models.Model):
+class Environment(Declared):
     """Local, staging or production: what may touch what ends here."""
 
     class Kind(models.TextChoices):
@@ -83,8 +98,11 @@ class Environment(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def get_absolute_url(self) -> str:
+        return reverse("environment-detail", args=[self.slug])
 
-class Service(models.Model):
+
+class Service(Declared):
     """What users know by name: one of the EDYE modules, or a supporting platform service."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -114,7 +132,7 @@ class ComponentQuerySet(ScopedQuerySet["Component"]):
     view_action = "inventory.view"
 
 
-class Component(models.Model):
+class Component(Declared):
     """One thing that runs and can be pointed at: a process group, an edge, a cache, a bucket, a database.
 
     ``slug`` is unique and reads ``environment/data-center/name``. ``connection`` is the key under which
@@ -159,13 +177,18 @@ class Component(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("component-detail", args=[self.slug])
 
+    @property
+    def url_key(self) -> str:
+        """What stands for the component in addresses."""
+        return self.slug
+
 
 class DependencyQuerySet(ScopedQuerySet["Dependency"]):
     view_action = "inventory.view"
     scope_path = "source__scope"
 
 
-class Dependency(models.Model):
+class Dependency(Declared):
     """``source`` needs ``target``: hard (fails with it) or soft (degrades without it)."""
 
     class Kind(models.TextChoices):
@@ -188,3 +211,21 @@ class Dependency(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source_id} needs {self.target_id}"
+
+
+class AppliedCatalog(models.Model):
+    """One time a catalog was made true: which, by whom, and what it changed."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    catalog = models.SlugField(max_length=64)
+    applied_at = models.DateTimeField(default=clock.now, editable=False)
+    applied_by = models.CharField(max_length=200)
+    created = models.PositiveIntegerField()
+    changed = models.PositiveIntegerField()
+    removed = models.PositiveIntegerField()
+
+    class Meta:
+        ordering = ["-applied_at"]
+
+    def __str__(self) -> str:
+        return f"catalog {self.catalog}"

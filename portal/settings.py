@@ -10,6 +10,7 @@ from django.utils.csp import CSP
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 STATE_DIR = Path(os.environ.get("PORTAL_STATE", BASE_DIR / ".portal")).resolve()
+CATALOG_DIR = Path(os.environ.get("PORTAL_CATALOG", BASE_DIR / "catalog" / "edye")).resolve()
 CONNECTIONS_FILE = Path(os.environ.get("PORTAL_CONNECTIONS", STATE_DIR / "lab" / "connections.json"))
 
 
@@ -133,6 +134,8 @@ ANONYMOUS_USER_NAME = None
 # Browsers treat http://localhost as secure, so passkeys work on the embedded default without TLS (E031).
 SILENCED_SYSTEM_CHECKS = ["guardian.W001"] + ([] if SECURE_COOKIES else ["otp_webauthn.E031"])
 
+# Sessions know their account, so that a person can list and end their own.
+SESSION_ENGINE = "identity.sessions"
 SESSION_COOKIE_NAME = "__Host-session" if SECURE_COOKIES else "session"
 CSRF_COOKIE_NAME = "__Host-csrf" if SECURE_COOKIES else "csrf"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
@@ -164,7 +167,6 @@ USE_TZ = True
 USE_I18N = False
 
 STATIC_URL = "/static/"
-STATIC_ROOT = STATE_DIR / "static"
 STATICFILES_DIRS = [
     BASE_DIR / "static",
     ("vendor/tabler", BASE_DIR / "node_modules" / "@tabler" / "core" / "dist" / "css"),
@@ -172,6 +174,9 @@ STATICFILES_DIRS = [
 # Files are found where they lie and served compressed by the web process: no build step.
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
+
+# Only artifacts below these addresses are fetched: a CI server must not be able to name any file or host.
+ARTIFACT_SOURCES = os.environ.get("PORTAL_ARTIFACT_SOURCES", f"file://{STATE_DIR}/lab/artifacts/").split(",")
 
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "redis://127.0.0.1:16379/0")
 CELERY_TASK_DEFAULT_QUEUE = "default"

@@ -1,0 +1,203 @@
+"""YAML files as plain values, each remembered with its file and line.
+
+Only composes: no object is ever constructed from a tag. Aliases, anchors, tags and several documents are refused,
+so that a small file cannot unfold into a large one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from portal.errors import Invalid
+
+MAX_FILES = 200
+MAX_FILE_BYTES = 1024 * 1024
+MAX_FOLDER_BYTES = 8 * 1024 * 1024
+MAX_DEPTH = 12
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+Path_ = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """What is wrong, and where: ``file:line: sentence``."""
+
+    file: str
+    line: int
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.sentence}" if self.line else f"{self.file}: {self.sentence}"
+
+
+class CatalogInvalid(Invalid):
+    """The catalog cannot be used. ``found`` holds every problem; nothing was changed."""
+
+    title = "Catalog refused"
+
+    def __init__(self, found: list[Problem]) -> None:
+        self.found = sorted(set(found))
+        count = f"{len(self.found)} problems" if len(self.found) != 1 else "1 problem"
+        super().__init__(f"The catalog has {count}. Nothing was changed.", [str(problem) for problem in self.found])
+
+
+@dataclass
+class Document:
+    """One file: its content as plain values, and the line of each place in it (a path of keys and positions)."""
+
+    file: str
+    content: dict[str, Any] = field(default_factory=dict)
+    lines: dict[Path_, int] = field(default_factory=dict)
+
+    def line(self, path: Path_) -> int:
+        """The line of ``path``, or of the nearest place around it that has one."""
+        while path and path not in self.lines:
+            path = path[:-1]
+        return self.lines.get(path, 1)
+
+
+class _Refused(Exception):
+    def __init__(self, line: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.line, self.sentence = line, sentence
+
+
+def read(folder: Path) -> tuple[list[Document], list[Problem]]:
+    """Every ``*.yaml`` file of ``folder`` (not of folders below it), and what cannot be read as YAML."""
+    documents: list[Document] = []
+    problems: list[Problem] = []
+    total = 0
+    for path in _files(folder):
+        document = Document(path.name)
+        try:
+            text = _text(path, MAX_FOLDER_BYTES - total)
+            total += len(text)
+            _fill(document, text, problems)
+        except _Refused as error:
+            problems.append(Problem(path.name, error.line, error.sentence))
+        else:
+            documents.append(document)
+    return documents, problems
+
+
+def _files(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise CatalogInvalid([Problem(str(folder), 0, "There is no such folder.")])
+    found = sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
+    if not found:
+        raise CatalogInvalid([Problem(str(folder), 0, "There is no .yaml file in this folder.")])
+    if len(found) > MAX_FILES:
+        raise CatalogInvalid([Problem(str(folder), 0, f"There are more than {MAX_FILES} files in this folder.")])
+    return found
+
+
+def _text(path: Path, left: int) -> str:
+    # A link could lead out of the folder to any file of the server.
+    if path.is_symlink() or not path.is_file():
+        raise _Refused(0, "This is not a regular file.")
+    try:
+        with path.open("rb") as handle:
+            data = handle.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise _Refused(0, f"The file cannot be read: {error.strerror}.") from None
+    if len(data) > MAX_FILE_BYTES:
+        raise _Refused(0, f"The file is larger than {MAX_FILE_BYTES // 1024} KiB.")
+    if len(data) > left:
+        raise _Refused(0, f"The folder holds more than {MAX_FOLDER_BYTES // 1024} KiB in all.")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise _Refused(data[: error.start].count(b"\n") + 1, "The file is not UTF-8 text.") from None
+
+
+def _fill(document: Document, text: str, problems: list[Problem]) -> None:
+    try:
+        _refuse_tricks(text)
+        root = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise _Refused(line, f"This is not YAML: {error.problem or error.context}.") from None
+    except yaml.YAMLError as error:
+        raise _Refused(1, f"This is not YAML: {str(error).splitlines()[0]}.") from None
+    if root is None:
+        return
+    if not isinstance(root, yaml.MappingNode):
+        raise _Refused(root.start_mark.line + 1, "The file must be a mapping of sections.")
+    document.content = _value(root, (), document, problems)
+
+
+def _refuse_tricks(text: str) -> None:
+    """Walk the events first: composing would already unfold aliases and recurse into deep nesting."""
+    documents = depth = 0
+    for event in _events(text):
+        line = event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise _Refused(line, "Anchors and aliases (& and *) are not allowed; write the value out.")
+        if getattr(event, "tag", None):
+            raise _Refused(line, "Tags (!) are not allowed.")
+        if isinstance(event, yaml.DocumentStartEvent):
+            documents += 1
+            if documents > 1:
+                raise _Refused(line, "A file holds one document only.")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise _Refused(line, f"The nesting is deeper than {MAX_DEPTH} levels.")
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+
+def _events(text: str) -> Iterator[Any]:
+    return iter(yaml.parse(text, Loader=_Loader))
+
+
+def _value(node: Any, path: Path_, document: Document, problems: list[Problem]) -> Any:
+    document.lines.setdefault(path, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(node, path, document, problems)
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(item, (*path, place), document, problems) for place, item in enumerate(node.value)]
+    return _scalar(node, document, problems)
+
+
+def _mapping(node: Any, path: Path_, document: Document, problems: list[Problem]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            problems.append(Problem(document.file, line, "A key must be plain text."))
+            continue
+        name = key.value.replace("\x00", "\ufffd")
+        if name in found:
+            first = document.lines[(*path, name)]
+            problems.append(Problem(document.file, line, f"“{name}” is here twice; first in line {first}."))
+            continue
+        document.lines[(*path, name)] = line
+        found[name] = _value(value, (*path, name), document, problems)
+    return found
+
+
+def _scalar(node: Any, document: Document, problems: list[Problem]) -> Any:
+    kind = node.tag.rsplit(":", 1)[-1]
+    if "\x00" in node.value:
+        problems.append(Problem(document.file, node.start_mark.line + 1, "Text must not hold the character NUL."))
+        return ""
+    try:
+        if kind == "int":
+            return int(node.value.replace("_", ""), 0)
+        if kind == "float":
+            return float(node.value)
+    except ValueError:
+        sentence = f"The number {node.value[:40]} must be written in plain decimal digits; quote it if it is text."
+        problems.append(Problem(document.file, node.start_mark.line + 1, sentence))
+        return None
+    if kind == "bool":
+        # YAML 1.1 reads yes, no, on and off as truth values; nobody who writes a country code expects that.
+        return node.value.lower() == "true" if node.value.lower() in ("true", "false") else node.value
+    return None if kind == "null" else node.value
