@@ -125,7 +125,7 @@ def install_front_end():
     npm = [wheel / "bin" / "node", wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
     environment = dict(os.environ, PATH=first_on_path(wheel / "bin"))
     run(
-        [*npm, "ci", "--ignore-scripts", "--no-progress", "--loglevel=error"],
+        [*npm, "ci", "--ignore-scripts", "--no-progress", "--no-update-notifier", "--loglevel=error"],
         env=environment,
         stdout=subprocess.DEVNULL,
     )

@@ -7,6 +7,8 @@ import secrets
 from pathlib import Path
 from typing import IO
 
+# What the portal and the lab may have made here before the first `make up`.
+OWN = {"lock", "secrets", "log", "run", "static", "valkey", "postgres", "lab", "mail", "beat-schedule"}
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -24,8 +26,14 @@ def folder() -> Path:
 
 
 def prepare(state: Path) -> None:
-    """Make the folders. Only names in them that are meant for the database account can be reached by others."""
+    """Make the folders; others than their owner can pass through the outermost only, to the database's own.
+
+    A folder with other things in it is refused with RuntimeError: `make clean` will remove the whole folder.
+    """
     state.mkdir(parents=True, exist_ok=True)
+    others = sorted({path.name for path in state.iterdir()} - OWN)
+    if others and not (state / "lock").exists():
+        raise RuntimeError(f"{state} is no state folder of a portal: it holds {others[0]}. Name an empty folder.")
     state.chmod(0o711)
     for name in ("secrets", "log", "run", "static", "valkey"):
         (state / name).mkdir(mode=0o700, exist_ok=True)

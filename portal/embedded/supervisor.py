@@ -24,6 +24,7 @@ from portal.embedded import process
 
 RESTARTS = 3
 WITHIN = 60.0
+PATIENCE = 20.0
 
 
 class _Notice(str):
@@ -42,10 +43,10 @@ class _Program(Process):
     One that keeps ending brings the others down, unless it is optional: then it is left out.
     """
 
-    def __init__(self, *args: Any, run: Path, stopping: Event, optional: bool, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, run: Path, go: Event, stopping: Event, optional: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._child_ctor = _Child
-        self._run, self._stopping, self._optional = run, stopping, optional
+        self._run, self._go, self._stopping, self._optional = run, go, stopping, optional
         self._ends: deque[float] = deque(maxlen=RESTARTS + 1)
         self._again = False
 
@@ -54,12 +55,23 @@ class _Program(Process):
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         process.follow_parent(signal.SIGKILL)
-        self._again = True
+        self._events = events
+        self._again = self._turn_comes()
         while self._again:
             super().run(events, ignore_signals)
             if self._again and self._stopping.wait(1):
                 self._again = False
                 super()._send_message({"returncode": 0}, type="stop")
+
+    def _turn_comes(self) -> bool:
+        """Wait for the start signal; False when the end came first, which honcho is told as a start and a stop."""
+        deadline = time.monotonic() + PATIENCE
+        while not self._go.wait(0.1) and time.monotonic() < deadline:
+            if self._stopping.is_set():
+                super()._send_message({"pid": os.getpid()}, type="start")
+                super()._send_message({"returncode": 0}, type="stop")
+                return False
+        return True
 
     def _send_message(self, data: Any, type: str = "line") -> None:
         if type == "start":
@@ -124,7 +136,8 @@ class _Logs:
 class Supervisor(honcho.manager.Manager):
     """Programs in `add()` order; `loop()` returns when all have ended, after SIGINT, SIGTERM or a failure.
 
-    `ready` runs beside the loop once everything is started; `servers` are started elsewhere, and their end ends all.
+    `ready` runs beside the loop; `servers` are started elsewhere, and their end ends all. Programs that are not
+    `first` wait for `release()`, at most PATIENCE seconds, so that the first ones have the processors to themselves.
     """
 
     def __init__(self, state: Path, *, ready: Callable[[], None], servers: Sequence[Callable[[], bool]]) -> None:
@@ -133,16 +146,26 @@ class Supervisor(honcho.manager.Manager):
         self._run = state / "run"
         self._ready, self._servers = ready, servers
         self._procmgr = _Leaders()
-        self.stopping = multiprocessing.Event()
+        self.stopping, self._go, self._at_once = (
+            multiprocessing.Event(),
+            multiprocessing.Event(),
+            multiprocessing.Event(),
+        )
+        self._at_once.set()
         # honcho kills after 5 s; the lab's object storage and a running task need longer to end well
         honcho.manager.KILL_WAIT = 25
 
-    def add(self, name: str, command: Sequence[str], *, env: Mapping[str, str], optional: bool = False) -> None:
+    def add(
+        self, name: str, command: Sequence[str], *, env: Mapping[str, str], first: bool = False, optional: bool = False
+    ) -> None:
         """Register a program, given as an argument list."""
-        proc = _Program(
-            shlex.join(command), name=name, env=dict(env), run=self._run, stopping=self.stopping, optional=optional
-        )
-        self._processes[name] = {"obj": proc}
+        shared = {"run": self._run, "go": self._at_once if first else self._go, "stopping": self.stopping}
+        program = _Program(shlex.join(command), name=name, env=dict(env), optional=optional, **shared)
+        self._processes[name] = {"obj": program}
+
+    def release(self) -> None:
+        """Start what is not first."""
+        self._go.set()
 
     def terminate(self) -> None:
         """Ask every program to end; none is started again."""

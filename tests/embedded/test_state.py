@@ -70,3 +70,16 @@ def test_nothing_is_running_after_withdrawal(folder):
     state.publish(folder, {"PORT": "8400"})
     state.withdraw(folder)
     assert state.running(folder) == {}
+
+
+def test_a_folder_with_other_things_in_it_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(RuntimeError, match=r"it holds thesis\.tex"):
+        state.prepare(tmp_path)
+
+
+def test_a_folder_stays_the_portals_whatever_comes_into_it(folder):
+    state.lock(folder).close()
+    (folder / "notes.txt").touch()
+    state.prepare(folder)
+    assert folder.stat().st_mode & 0o777 == 0o711

@@ -31,9 +31,8 @@ def supervise(tmp_path):
     def run(script):
         command = [sys.executable, "-c", SET_UP + textwrap.dedent(script)]
         environment = {**os.environ, "PORTAL_STATE": str(tmp_path)}
-        child = subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+        child = subprocess.Popen(command, env=environment, text=True, start_new_session=True, **pipes)
         started.append(child)
         return child
 
@@ -47,7 +46,7 @@ def supervise(tmp_path):
 def test_a_killed_program_is_started_again(supervise, tmp_path):
     child = supervise("""
         all = supervisor()
-        all.add("web", python("import os, time; print('pid', os.getpid()); time.sleep(60)"), env=os.environ)
+        all.add("web", python("import os, time; print('pid', os.getpid()); time.sleep(60)"), env=os.environ, first=True)
         all.loop()
     """)
     assert child.stdout.readline() == "ready\n"
@@ -64,8 +63,8 @@ def test_a_killed_program_is_started_again(supervise, tmp_path):
 def test_a_program_that_keeps_ending_brings_the_others_down_and_shows_its_last_lines(supervise):
     child = supervise("""
         all = supervisor()
-        all.add("web", python("print('no such setting'); raise SystemExit(3)"), env=os.environ)
-        all.add("beat", python("import time; time.sleep(60)"), env=os.environ)
+        all.add("web", python("print('no such setting'); raise SystemExit(3)"), env=os.environ, first=True)
+        all.add("beat", python("import time; time.sleep(60)"), env=os.environ, first=True)
         all.loop()
         raise SystemExit(all.returncode)
     """)
@@ -78,8 +77,8 @@ def test_a_program_that_keeps_ending_brings_the_others_down_and_shows_its_last_l
 def test_an_optional_program_that_keeps_ending_is_left_out(supervise):
     child = supervise("""
         all = supervisor()
-        all.add("lab", python("raise SystemExit(4)"), env=os.environ, optional=True)
-        all.add("web", python("import time; time.sleep(60)"), env=os.environ)
+        all.add("lab", python("raise SystemExit(4)"), env=os.environ, first=True, optional=True)
+        all.add("web", python("import time; time.sleep(60)"), env=os.environ, first=True)
         all.loop()
         raise SystemExit(all.returncode)
     """)
@@ -95,17 +94,51 @@ def test_an_optional_program_that_keeps_ending_is_left_out(supervise):
 def test_the_end_of_a_server_ends_all(supervise):
     child = supervise("""
         all = supervisor(servers=[lambda: time.monotonic() - begun < 2])
-        all.add("web", python("import time; time.sleep(60)"), env=os.environ)
+        all.add("web", python("import time; time.sleep(60)"), env=os.environ, first=True)
         all.loop()
     """)
     child.communicate(timeout=20)
     assert child.returncode == 0
 
 
+def test_what_is_not_first_waits_for_its_release(supervise, tmp_path):
+    child = supervise("""
+        def ready():
+            print("begun", flush=True)
+            sys.stdin.readline()
+            all.release()
+        all = supervisor(ready)
+        all.add("web", python("import time; time.sleep(60)"), env=os.environ, first=True)
+        all.add("lab", python("import time; print('lab'); time.sleep(60)"), env=os.environ)
+        all.loop()
+    """)
+    assert child.stdout.readline() == "begun\n"
+    log = tmp_path / "log" / "lab.log"
+    assert log.exists() is False
+    child.stdin.write("\n")
+    child.stdin.flush()
+    assert wait_for(lambda: log.exists() and log.read_text()) == "lab\n"
+
+
+def test_the_end_may_come_before_the_release(supervise, tmp_path):
+    child = supervise("""
+        all = supervisor()
+        all.add("web", python("import time; time.sleep(60)"), env=os.environ, first=True)
+        all.add("lab", python("print('lab')"), env=os.environ)
+        all.loop()
+        raise SystemExit(all.returncode)
+    """)
+    child.stdout.readline()
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=20)
+    assert child.returncode == 143
+    assert (tmp_path / "log" / "lab.log").exists() is False
+
+
 def test_programs_end_with_a_killed_supervisor(supervise, tmp_path):
     child = supervise("""
         all = supervisor()
-        all.add("web", python("import os, time; print('pid', os.getpid()); time.sleep(60)"), env=os.environ)
+        all.add("web", python("import os, time; print('pid', os.getpid()); time.sleep(60)"), env=os.environ, first=True)
         all.loop()
     """)
     log = tmp_path / "log" / "web.log"

@@ -6,15 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from argparse import ArgumentParser
+from argparse import SUPPRESS, ArgumentParser
 from collections.abc import Callable
 from contextlib import ExitStack
-from multiprocessing.synchronize import Event
+from io import StringIO
 from shutil import rmtree
 from typing import Any
 
 import httpx
-from django.core.management import CommandError, get_commands
+from django.core.management import CommandError, call_command, get_commands
 from django.core.management.base import BaseCommand
 
 from portal.embedded import ports, postgres, process, state
@@ -33,23 +33,27 @@ class Command(BaseCommand):
     requires_system_checks: list[str] = []  # nothing may touch the database yet
 
     def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--prepare", action="store_true", help=SUPPRESS)  # what _prepared() runs
+        parser.add_argument("--began", type=float, default=time.monotonic(), help=SUPPRESS)
         parser.add_argument("--clean", action="store_true", help="stop leftovers and remove the state folder")
 
-    def handle(self, *args: Any, clean: bool = False, **options: Any) -> None:
+    def handle(self, *args: Any, clean: bool, prepare: bool, began: float, **options: Any) -> None:
         self.state = state.folder()
-        self.began = time.monotonic()
+        self.began = began
+        self._prepare() if prepare else self._hold_and_do(self._clean if clean else self._run)
+
+    def _hold_and_do(self, task: Callable[[ExitStack], None]) -> None:
         logging.getLogger("httpx").setLevel(logging.WARNING)  # the readiness probe is no news
         # SIGTERM ends the preparations like Ctrl-C does; later the supervisor handles both.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with ExitStack() as cleanup:
             try:
                 self._hold(cleanup)
-                self._clean() if clean else self._run(cleanup)
+                task(cleanup)
             except (RuntimeError, state.Busy) as error:
                 raise CommandError(str(error)) from error
             except KeyboardInterrupt:
-                self._say("Stopping …")
-        self._say("Done." if clean else "Stopped.")
+                self._say("Stopping")
 
     def _say(self, text: str) -> None:
         self.stdout.write(f"{time.monotonic() - self.began:6.1f} s  {text}")
@@ -72,10 +76,12 @@ class Command(BaseCommand):
                     ) from busy
                 time.sleep(0.2)
         state.withdraw(self.state)
-        if left := process.stop_recorded(self.state / "run"):
+        run = self.state / "run"
+        if left := process.stop_recorded(run):
             self._say(f"Stopped what an earlier run had left behind: {', '.join(left)}")
+        cleanup.callback(process.stop_recorded, run)  # the last net, and no record is left of what has ended
 
-    def _clean(self) -> None:
+    def _clean(self, cleanup: ExitStack) -> None:
         if "lab" in get_commands() and (self.state / "lab").exists():
             subprocess.run([*self._manage, "lab", "down"], check=False, env=self._environment(0))
         data = self.state / "postgres"
@@ -104,17 +110,16 @@ class Command(BaseCommand):
         port = self._port()
         address = f"http://{ports.LOOPBACK}:{port}"
         environment = self._environment(port)
+        cleanup.callback(self._say, "Stopped.")
         servers = self._servers(cleanup, environment)
         published = {"PORTAL_ADDRESS": address, "PORT": str(port)}
         published |= {name: environment[name] for name in ("DATABASE_URL", "CELERY_BROKER_URL")}
         cleanup.callback(state.withdraw, self.state)
         state.publish(self.state, published)
-        self._step("Migrating the database", environment, "migrate", "--no-input")
-        self._step("Loading the catalog", environment, "catalog", "apply", "catalog/edye", optional=True)
-        accounts = self._step("Making the demo accounts", environment, "demo", optional=True)
+        accounts = self._prepared(environment)
         self._say("Starting the web server, the workers and beat" + (" and the lab" if self._lab else ""))
         supervisor = Supervisor(
-            self.state, ready=lambda: self._announce(address, accounts, supervisor.stopping), servers=servers
+            self.state, ready=lambda: self._announce(address, accounts, supervisor), servers=servers
         )
         self._add_programs(supervisor, environment, port)
         supervisor.loop()
@@ -173,33 +178,49 @@ class Command(BaseCommand):
         process.record(self.state / "run", name, child.pid, stop)
         alive.append(lambda: child.poll() is None)
 
-    def _step(self, title: str, environment: dict[str, str], *command: str, optional: bool = False) -> str:
-        """Run one command of manage.py; returns what it printed. Its failure ends the start unless it is optional."""
-        if optional and command[0] not in get_commands():
+    def _prepared(self, environment: dict[str, str]) -> str:
+        """Bring the database to the code, the catalog and the demo accounts; returns how to sign in.
+
+        In a process of its own, because this one's settings were read before the servers were there, and in one
+        process, because every start of Django costs a second or more.
+        """
+        told = self.state / "secrets" / "sign-in"  # private, because it holds a link that signs somebody in
+        told.unlink(missing_ok=True)
+        began = f"--began={self.began}"
+        done = subprocess.run(
+            [*self._manage, "up", "--prepare", began], env=environment, cwd=state.REPOSITORY, check=False
+        )
+        if done.returncode:
+            raise RuntimeError("The database could not be prepared; the reason is above.")
+        return told.read_text()
+
+    def _prepare(self) -> None:
+        self._say("Migrating the database")
+        with (self.state / "log" / "migrate.log").open("w") as log:
+            call_command("migrate", interactive=False, stdout=log)
+        self._optional("Loading the catalog", "catalog", "apply", "catalog/edye")
+        told = self._optional("Making the demo accounts", "demo")
+        with open(os.open(self.state / "secrets" / "sign-in", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+            file.write(told)
+
+    def _optional(self, title: str, *command: str) -> str:
+        """Run a command whose failure the portal can live with; returns what it printed."""
+        if command[0] not in get_commands():
             self._say(f"{title}: skipped, there is no command {command[0]}")
             return ""
         self._say(title)
-        done = subprocess.run(
-            [*self._manage, *command],
-            env=environment,
-            cwd=state.REPOSITORY,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        (self.state / "log" / f"{command[0]}.log").write_text(done.stdout + done.stderr)
-        if done.returncode and not optional:
-            raise RuntimeError(f"{title} failed:\n{done.stdout}{done.stderr}")
-        if done.returncode:
-            self._say(f"{title} failed; going on without it. Its last lines:")
-            self.stderr.write("\n".join((done.stdout + done.stderr).splitlines()[-5:]))
-        return done.stdout
+        printed = StringIO()
+        try:
+            call_command(*command, stdout=printed)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is shown, and the portal starts without
+            self._say(f"{title} failed, going on without: {error}")
+        return printed.getvalue()
 
     def _add_programs(self, supervisor: Supervisor, environment: dict[str, str], port: int) -> None:
         python = sys.executable
         web = ["-m", "uvicorn", "portal.asgi:application", "--host", ports.LOOPBACK, "--port", str(port)]
         web += ["--lifespan", "off", "--no-access-log", "--timeout-graceful-shutdown", "3"]
-        supervisor.add("web", [python, *web], env=environment)
+        supervisor.add("web", [python, *web], env=environment, first=True)
         celery = [python, "-m", "celery", "--app", "portal"]
         for queue, threads in QUEUES.items():
             # Steps wait for other machines rather than compute, so threads do; a process more per queue costs memory.
@@ -220,25 +241,26 @@ class Command(BaseCommand):
         if self._lab:
             supervisor.add("lab", [*self._manage, "lab", "up", "--foreground"], env=environment, optional=True)
 
-    def _announce(self, address: str, accounts: str, stopping: Event) -> None:
+    def _announce(self, address: str, accounts: str, supervisor: Supervisor) -> None:
         """Print the READY line when the portal answers, and every half minute what is still missing."""
         warned = time.monotonic()
-        while (answer := self._readiness(address)) and not stopping.is_set():
+        while (answer := self._readiness(address, supervisor)) and not supervisor.stopping.is_set():
             if time.monotonic() - warned > 30:
                 warned = time.monotonic()
                 self._say(f"Still waiting for {address}/readyz: {answer}")
             time.sleep(0.2)
-        if not stopping.is_set():
+        if not supervisor.stopping.is_set():
             self._say("The portal answers")
             self.stdout.write(f"READY {address}\n{accounts}\nCtrl-C stops everything. Logs: {self.state / 'log'}")
             self.stdout.flush()
-        stopping.wait()
+        supervisor.stopping.wait()
         state.withdraw(self.state)  # a run that starts now waits for this one to end
 
-    def _readiness(self, address: str) -> str:
+    def _readiness(self, address: str, supervisor: Supervisor) -> str:
         """What keeps the portal from being ready; empty when nothing does."""
         try:
             response = httpx.get(f"{address}/readyz", timeout=5, trust_env=False)
         except httpx.HTTPError as error:
             return str(error)
+        supervisor.release()  # whatever the answer is, the web server has started
         return "" if response.status_code == 200 else response.text
