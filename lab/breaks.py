@@ -21,7 +21,6 @@ from lab.layout import Cell, Lab, cell, known_service
 from lab.unit import require
 
 _WRONG = "cut-off-by-lab-break"  # no password: the replica is to be refused
-_CHUNK = "x" * 1_000_000
 _SECONDS = 15.0
 
 
@@ -124,13 +123,21 @@ def fill_cache(lab: Lab, environment: str) -> str:
     broken.remember(lab, "cache", node.name)
     try:
         with node.client() as client:
-            for number in range(10_000):
-                client.set(f"{FILL_PREFIX}{number}", _CHUNK)
-    except redis.exceptions.OutOfMemoryError:
-        return f"{node.name}: full after {number} MB, it refuses writes"
+            # Ever smaller pieces: a large one is refused while small writes still find room.
+            stored = sum(_fill(client, size) for size in (1_000_000, 10_000, 200))
     except redis.RedisError as error:
         raise LabError(f"{node.name}: {error}") from error
-    raise LabError(f"{node.name}: took 10 GB and has no limit")
+    return f"{node.name}: full after {stored / 1e6:.0f} MB, it refuses writes"
+
+
+def _fill(client: redis.Redis, size: int) -> int:
+    """Store pieces of `size` bytes until one is refused; the bytes stored."""
+    for number in range(10_000):
+        try:
+            client.set(f"{FILL_PREFIX}{size}:{number}", "x" * size)
+        except redis.exceptions.OutOfMemoryError:
+            return number * size
+    raise LabError("the cache takes everything and has no limit")
 
 
 def primary(lab: Lab) -> str:

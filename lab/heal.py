@@ -18,27 +18,23 @@ _SECONDS = 30.0
 
 
 def heal(lab: Lab, say: Say) -> list[str]:
-    """Undo every fault and start what does not run; the problems that remain (empty when all is well).
+    """Undo every fault and start what does not run; the problems that remain (empty when all is well)."""
+    problems = mend(estate.opened(lab), say)
+    for problem in problems:
+        say(f"FAILED {problem}")
+    say("lab: healed" if not problems else "lab: not healed")
+    return problems
 
-    Data comes before daemons and roles last: the cache goes back to its first primary when both nodes are in sync.
-    """
-    here = estate.opened(lab)
+
+def mend(here: Estate, say: Say) -> list[str]:
+    """`heal` for the units of `here`: daemons first, then data, then roles (the cache's first primary is it again)."""
     problems: list[str] = []
+    lab = here.lab
     entries = broken.entries(lab)
     for entry in entries:
         if "daemon" in entry:
             broken.forget(lab, entry["kind"], entry["target"])
-    # A running supervisor starts them itself a moment later; what is started here for it is its to stop as well.
-    owner = SUPERVISOR if supervisor_pid(lab) else COMMAND
-    for unit in here.units:
-        try:
-            if any(daemon.process() is None for daemon in unit.daemons):
-                for stage in unit.stages:
-                    for daemon in stage:
-                        if daemon.start(owner):
-                            say(f"started {daemon.name}")
-        except Exception as error:  # noqa: BLE001 - the other faults are to be undone as well
-            problems.append(f"{unit.name}: {error}")
+    problems += _start(here, say)
     for entry in entries:
         try:
             said = _undo(here, entry)
@@ -46,10 +42,21 @@ def heal(lab: Lab, say: Say) -> list[str]:
             say(said)
         except Exception as error:  # noqa: BLE001 - as above; the fault stays on record
             problems.append(f"{entry['kind']} {entry['target']}: {error}")
-    problems += _settle(here, say)
-    for problem in problems:
-        say(f"FAILED {problem}")
-    say("lab: healed" if not problems else "lab: not healed")
+    return problems + _settle(here, say)
+
+
+def _start(here: Estate, say: Say) -> list[str]:
+    """Start what does not run, without waiting for it."""
+    problems = []
+    # Beside a supervisor, which would start them itself a moment later, they are its to stop as well.
+    owner = SUPERVISOR if supervisor_pid(here.lab) else COMMAND
+    for unit in here.units:
+        for daemon in unit.daemons:
+            try:
+                if daemon.process() is None and daemon.start(owner):
+                    say(f"started {daemon.name}")
+            except Exception as error:  # noqa: BLE001 - the other daemons and faults are to be seen to as well
+                problems.append(f"{daemon.name}: {error}")
     return problems
 
 
