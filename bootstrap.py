@@ -192,7 +192,7 @@ def check():
         ("lint", [programs / "ruff", "check", "."]),
         ("types", [programs / "mypy", "."]),
         ("imports", [programs / "lint-imports"]),
-        ("migrations", [PYTHON, "manage.py", "makemigrations", "--check", "--dry-run"]),
+        ("migrations", [PYTHON, "-m", "tests.postgres", "makemigrations", "--check", "--dry-run"]),
         ("generated documents", [PYTHON, "manage.py", "lifecycles", "--check"]),
         ("structure", [PYTHON, "-m", "pytest", "-q", "tests/structure"]),
     ]

@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -86,3 +87,11 @@ def pytest_load_initial_conftests(early_config):  # type: ignore[no-untyped-def]
     if not os.environ.get("DATABASE_URL") and not early_config.known_args_namespace.help:
         os.environ["DATABASE_URL"] = _start().url
     return (yield)
+
+
+if __name__ == "__main__":  # a command of manage.py that wants a database, and any will do
+    os.environ["DATABASE_URL"] = _start().url
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "portal.settings")
+    from django.core.management import execute_from_command_line
+
+    execute_from_command_line(["manage.py", *sys.argv[1:]])

@@ -159,8 +159,15 @@ class Supervisor(honcho.manager.Manager):
         self, name: str, command: Sequence[str], *, env: Mapping[str, str], first: bool = False, optional: bool = False
     ) -> None:
         """Register a program, given as an argument list."""
-        shared = {"run": self._run, "go": self._at_once if first else self._go, "stopping": self.stopping}
-        program = _Program(shlex.join(command), name=name, env=dict(env), optional=optional, **shared)
+        program = _Program(
+            shlex.join(command),
+            name=name,
+            env=dict(env),
+            run=self._run,
+            go=self._at_once if first else self._go,
+            stopping=self.stopping,
+            optional=optional,
+        )
         self._processes[name] = {"obj": program}
 
     def release(self) -> None:

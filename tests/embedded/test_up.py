@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -139,3 +140,14 @@ def test_without_port_the_next_free_one_from_8400_upward_is_taken(monkeypatch):
     monkeypatch.delenv("PORT", raising=False)
     monkeypatch.setattr(ports, "is_free", lambda port: port > 8402)
     assert Command()._port() == 8403
+
+
+def test_servers_named_by_the_environment_are_used_instead(tmp_path):
+    command = Command()
+    command.state = tmp_path
+    named = {"DATABASE_URL": "postgresql://database.example/portal", "CELERY_BROKER_URL": "amqp://broker.example"}
+    environment = dict(named)
+    with ExitStack() as cleanup:
+        assert command._servers(cleanup, environment) == []
+    assert environment == named
+    assert list(tmp_path.iterdir()) == []
