@@ -4,8 +4,13 @@ A version is never changed in place. The new one starts in the slot without traf
 then the edge shifts weights between the slots. Both old and new stay warm, so going back is one switch.
 
 What a release must bring: `<releases>/<version>/server.js`, which listens on 127.0.0.1:`PORT`, tells PM2 when it is
-ready, closes gracefully on SIGINT, answers `GET /healthz` with 200 when it can serve and `GET /version` with
-`{"version": "…"}`. It receives `SERVICE`, `SLOT`, `VERSION` and `PORT` in its environment.
+ready, answers `GET /healthz` with 200 when it can serve and `GET /version` with `{"version": "…"}`. It receives
+`SERVICE`, `SLOT`, `VERSION` and `PORT` in its environment.
+
+Leaving without losing a request (measured under load; `http.Server.close()` and an immediate exit lose one now and
+then): on SIGINT stop accepting but leave idle connections open (`net.Server.prototype.close.call(server, …)`), answer
+what still comes with `Connection: close`, let the edge end its idle connections (it does after 2 s), and exit a moment
+after the last one, so that a connection which the cluster's primary has just handed over goes back to another worker.
 """
 
 from __future__ import annotations

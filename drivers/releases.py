@@ -117,6 +117,8 @@ def _unpack(archive: Path, target: Path) -> None:
                 total += member.size
                 if not (member.isfile() or member.isdir()):
                     raise PermanentError("the artifact holds something that is neither a file nor a folder")
+                if member.name.startswith("/"):
+                    raise PermanentError("the artifact cannot be unpacked: it names an absolute path")
             if total > MAX_BYTES or len(members) > 20_000:
                 raise PermanentError("the artifact unpacks to more than is allowed")
             tar.extractall(target, members=members, filter="data")

@@ -29,6 +29,6 @@ urlpatterns = [
     path("gallery/", views.gallery, name="gallery"),
     path("api/schema/", views.schema, name="schema"),
     path("api/docs/", views.api_docs, name="api-docs"),
-    path("api/v1/", include(router.urls)),
+    path("api/v1/", include((router.urls, "api"))),
     *screens,
 ]

@@ -1,0 +1,33 @@
+"""What deployments add to the navigation and to other apps' screens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from deployments.models import Deployment
+from portal import ui
+
+ui.nav("Deployments", "deployment-list", icon="rocket", order=50, action="deployments.view")
+ui.nav("Artifacts", "artifact-list", icon="package", order=55, action="deployments.view")
+
+
+@ui.panel("service-detail", order=40)
+def of_service(request: HttpRequest, service: Any) -> ui.Panel | None:
+    """The last deployments of a service."""
+    rows = Deployment.objects.visible_to(request.user).filter(service=service)
+    latest = list(rows.select_related("artifact", "environment").order_by("-number")[:5])
+    if not latest:
+        return None
+    return ui.Panel("Deployments", "deployments/_latest.html", {"latest": latest}, slug="deployments", icon="rocket")
+
+
+@ui.panel("dashboard", order=40)
+def waiting(request: HttpRequest, _: Any) -> ui.Panel | None:
+    """Deployments that run, or wait for a person."""
+    rows = Deployment.objects.visible_to(request.user).open().exclude(state="queued")
+    latest = list(rows.select_related("artifact__service", "environment").order_by("-number")[:5])
+    if not latest:
+        return None
+    return ui.Panel("Deployments under way", "deployments/_latest.html", {"latest": latest}, slug="deployments")
