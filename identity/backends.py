@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.backends import ModelBackend
+from django.http import HttpRequest
 
-from identity.models import Account, EffectiveScope
+from identity import rights
+from identity.models import Account, EffectiveScope, Scope
 
 
 class ScopeBackend(ModelBackend):
@@ -16,11 +18,20 @@ class ScopeBackend(ModelBackend):
     An object without ``scope_id`` (a scope of its own is passed as it is) counts as "anywhere".
     """
 
+    def authenticate(
+        self, request: HttpRequest | None, username: str | None = None, password: str | None = None, **kwargs: Any
+    ) -> Any:
+        """A person with the right password. Service accounts have tokens and never sign in."""
+        account = super().authenticate(request, username=username, password=password, **kwargs)
+        return account if account is not None and account.kind == Account.Kind.HUMAN else None
+
     def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
         if not isinstance(user_obj, Account) or not user_obj.is_active:
             return False
+        if isinstance(obj, Scope) and not obj.concrete:
+            return rights.holds_widely(user_obj, perm, obj)
         held = EffectiveScope.objects.live().filter(account=user_obj.pk, action=perm)
-        scope = obj.pk if obj is not None and obj._meta.label == "identity.Scope" else getattr(obj, "scope_id", None)
+        scope = obj.pk if isinstance(obj, Scope) else getattr(obj, "scope_id", None)
         return (held.filter(scope=scope) if scope else held).exists()
 
     def has_module_perms(self, user_obj: Any, app_label: str) -> bool:

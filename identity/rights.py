@@ -9,7 +9,9 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.contrib.postgres.aggregates import ArrayAgg
 from django.db import transaction
+from django.db.models import Q
 
 from identity.matrix import actions_of
 from identity.models import (
@@ -21,8 +23,10 @@ from identity.models import (
     ScopeTeamPermission,
     Team,
 )
-from identity.models.rights import scope_permission
+from identity.models.rights import scope_permissions
 from identity.models.scope import ANY
+from portal import clock
+from portal.errors import Invalid
 
 
 def scope_for(environment: str = ANY, service: str = ANY) -> Scope:
@@ -71,9 +75,7 @@ def bind(
 def unbind(binding: RoleBinding) -> None:
     """Take a binding away; what other bindings still give stays."""
     with transaction.atomic():
-        touched = (
-            [binding.account_id] if binding.account_id else list(binding.team.members.values_list("pk", flat=True))
-        )
+        touched = _holders(binding)
         binding.delete()
         rebuild(touched)
 
@@ -85,7 +87,7 @@ def _write_guardian_rows(binding: RoleBinding, actions: Iterable[str]) -> None:
         "valid_until": binding.valid_until,
         "grant": binding.grant,
     }
-    permissions = [scope_permission(action) for action in actions]
+    permissions = scope_permissions(actions)
     if binding.account_id:
         ScopeAccountPermission.objects.bulk_create(
             ScopeAccountPermission(user=binding.account, permission=permission, **common) for permission in permissions
@@ -94,6 +96,55 @@ def _write_guardian_rows(binding: RoleBinding, actions: Iterable[str]) -> None:
         ScopeTeamPermission.objects.bulk_create(
             ScopeTeamPermission(group=binding.team.group, permission=permission, **common) for permission in permissions
         )
+
+
+def holds_widely(account: Account, action: str, scope: Scope) -> bool:
+    """Whether ``account`` holds ``action`` on the whole of a wildcard scope, scopes added later included."""
+    wider = {
+        "content_object__environment__in": {ANY, scope.environment},
+        "content_object__service__in": {ANY, scope.service},
+        "permission__codename": action,
+    }
+    live = Q(valid_until=None) | Q(valid_until__gt=clock.now())
+    direct = ScopeAccountPermission.objects.filter(live, user=account, **wider)
+    by_team = ScopeTeamPermission.objects.filter(live, group__user=account, **wider)
+    return direct.exists() or by_team.exists()
+
+
+def sync_roles() -> int:
+    """Make every binding mean what its role means today; returns how many bindings were rewritten.
+
+    Called after migrations: an action added to a role in the matrix, or taken from it, reaches everybody bound to it.
+    Two queries when nothing changed.
+    """
+    changed: list[RoleBinding] = []
+    with transaction.atomic():
+        for holder in ("account", "team"):
+            codename = f"{holder}_permissions__permission__codename"
+            held = ArrayAgg(codename, distinct=True, default=[], filter=Q(**{f"{codename}__isnull": False}))
+            rows = RoleBinding.objects.exclude(**{holder: None}).annotate(held=held)
+            changed += [row for row in rows if set(row.held) != set(_declared(row.role))]
+        for binding in changed:
+            binding.account_permissions.all().delete()
+            binding.team_permissions.all().delete()
+            _write_guardian_rows(binding, _declared(binding.role))
+        rebuild({pk for binding in changed for pk in _holders(binding)})
+    return len(changed)
+
+
+def _declared(role: str) -> list[str]:
+    """A role that the matrix no longer knows gives nothing."""
+    try:
+        return actions_of(role)
+    except Invalid:
+        return []
+
+
+def _holders(binding: RoleBinding) -> list[Any]:
+    if binding.account_id:
+        return [binding.account_id]
+    assert binding.team is not None
+    return list(binding.team.members.values_list("pk", flat=True))
 
 
 def join(team: Team, account: Account) -> None:

@@ -15,7 +15,9 @@ from identity.models.rights import EffectiveScope
 M = TypeVar("M", bound=models.Model)
 
 
-def visible(rows: models.QuerySet[M], actor: Any, action: str, path: str = "scope") -> models.QuerySet[M]:
+def visible[M: models.Model](
+    rows: models.QuerySet[M], actor: Any, action: str, path: str = "scope"
+) -> models.QuerySet[M]:
     """Only the rows whose scope (at ``path``) ``actor`` holds ``action`` on, now."""
     if actor.pk is None:
         return rows if getattr(actor, "is_authenticated", False) else rows.none()

@@ -11,6 +11,7 @@ from django.utils.csp import CSP
 BASE_DIR = Path(__file__).resolve().parent.parent
 STATE_DIR = Path(os.environ.get("PORTAL_STATE", BASE_DIR / ".portal")).resolve()
 CATALOG_DIR = Path(os.environ.get("PORTAL_CATALOG", BASE_DIR / "catalog" / "edye")).resolve()
+DATA_CENTERS = os.environ.get("PORTAL_DATA_CENTERS", "us-central,us-east").split(",")  # each has a queue and collectors
 CONNECTIONS_FILE = Path(os.environ.get("PORTAL_CONNECTIONS", STATE_DIR / "lab" / "connections.json"))
 
 

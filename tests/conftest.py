@@ -77,3 +77,9 @@ def sql() -> object:
             cursor.execute(statement, values)
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _quick_passwords(settings) -> None:
+    """Hashing a password well takes half a second, and nearly every test makes accounts."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -3,17 +3,21 @@
 from identity.models.people import Account, Membership, Person, Team
 from identity.models.rights import EffectiveScope, RoleBinding, ScopeAccountPermission, ScopeTeamPermission
 from identity.models.scope import Scope
+from identity.models.sign_in import FailedSignIns, Session, SignInLink
 from identity.models.tokens import ApiToken
 
 __all__ = [
     "Account",
     "ApiToken",
     "EffectiveScope",
+    "FailedSignIns",
     "Membership",
     "Person",
     "RoleBinding",
     "Scope",
     "ScopeAccountPermission",
     "ScopeTeamPermission",
+    "Session",
+    "SignInLink",
     "Team",
 ]

@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.contrib.auth.models import Permission
 from django.db import models
 from django.db.models import Q
@@ -48,6 +50,17 @@ class RoleBinding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.role} on {self.scope}"
+
+    @property
+    def holder(self) -> str:
+        return f"Team {self.team}" if self.team_id else str(self.account)
+
+    @property
+    def origin(self) -> str:
+        """What this binding comes from, for people who review it."""
+        if self.grant:
+            return "access grant"
+        return str(self.given_by) if self.given_by_id else "set up on the server"
 
 
 class ScopeAccountPermission(UserObjectPermissionBase):
@@ -107,11 +120,18 @@ class EffectiveScope(models.Model):
         return f"{self.account_id} may {self.action} on {self.scope_id}"
 
 
-def scope_permission(action: str) -> Permission:
-    """Guardian's permission row of an action ("incidents.acknowledge"); made when it is first asked for."""
+def scope_permissions(actions: Iterable[str]) -> list[Permission]:
+    """Guardian's permission rows of these actions ("incidents.acknowledge"); the missing ones are made."""
     from django.contrib.contenttypes.models import ContentType
 
-    permission, _ = Permission.objects.get_or_create(
-        content_type=ContentType.objects.get_for_model(Scope), codename=action, defaults={"name": action}
-    )
-    return permission
+    wanted = list(actions)
+    rows = Permission.objects.filter(content_type=ContentType.objects.get_for_model(Scope), codename__in=wanted)
+    known = {row.codename: row for row in rows}
+    if missing := [action for action in wanted if action not in known]:
+        content_type = ContentType.objects.get_for_model(Scope)
+        Permission.objects.bulk_create(
+            [Permission(content_type=content_type, codename=action, name=action) for action in missing],
+            ignore_conflicts=True,
+        )
+        known |= {row.codename: row for row in rows.all()}
+    return [known[action] for action in wanted]
