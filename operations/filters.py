@@ -1,0 +1,44 @@
+"""What operations can be narrowed by, on screen and in the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import django_filters
+
+from operations import lifecycle, plan
+from operations.models import Operation, OperationQuerySet
+
+
+def _kinds() -> list[tuple[str, str]]:
+    return sorted({(kind, known.title.format(subject="…")) for (kind, _), known in plan.registry.items()})
+
+
+class OperationFilter(django_filters.FilterSet):
+    """State, kind of plan, environment (those the reader may see) and whether it has ended."""
+
+    state = django_filters.ChoiceFilter(choices=lifecycle.operation.choices, label="State", empty_label="Any state")
+    kind = django_filters.ChoiceFilter(choices=_kinds, label="Kind", empty_label="Any kind")
+    environment = django_filters.ChoiceFilter(
+        field_name="scope__environment", choices=(), label="Environment", empty_label="Any environment"
+    )
+    service = django_filters.CharFilter(field_name="scope__service", label="Service")
+    open = django_filters.BooleanFilter(method="only_open", label="Not ended")
+
+    class Meta:
+        model = Operation
+        fields = ["state", "kind", "environment", "service", "open"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.filters["environment"].extra["choices"] = self._environments
+
+    def _environments(self) -> list[tuple[str, str]]:
+        if self.request is None:
+            return []
+        seen = Operation.objects.visible_to(self.request.user).order_by("scope__environment")
+        return [(slug, slug) for slug in seen.values_list("scope__environment", flat=True).distinct()]
+
+    def only_open(self, rows: OperationQuerySet, name: str, value: Any) -> OperationQuerySet:
+        """``?open=true``: what has not ended; ``?open=false``: what has."""
+        return rows.active() if value else rows.exclude(state__in=lifecycle.operation.open)

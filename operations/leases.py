@@ -1,0 +1,142 @@
+"""Who works on an operation: a claim with an end, renewed while a step runs.
+
+A worker that dies stops renewing; its operation is taken up as soon as the lease has ended. A worker that was only
+paused finds, before it records anything, that somebody else holds the claim.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import Error, connection, transaction
+
+from operations import actions, lifecycle
+from operations.models import Operation
+from portal import clock, events
+from portal.errors import Conflict, IllegalTransition
+
+log = structlog.get_logger(__name__)
+ENGINE = events.System("engine")
+
+
+class LeaseLost(Exception):
+    """Somebody else works on this operation now: whatever was about to be recorded no longer counts."""
+
+
+def seconds() -> float:
+    """How long a claim lasts without renewal. Short, because a dead worker's operation waits that long."""
+    return float(getattr(settings, "OPERATIONS_LEASE_SECONDS", 10))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to work on ``operation`` until the lease ends, recognised by its fence."""
+
+    operation: Operation
+    fence: int
+    lost: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def hold(self) -> Iterator[Operation]:
+        """A transaction in which the claim is sure to hold, with the operation as it is now, locked.
+
+        Raises ``LeaseLost`` when it no longer holds; then nothing may be recorded.
+        """
+        with transaction.atomic():
+            rows = Operation.objects.select_for_update().filter(pk=self.operation.pk, fence=self.fence)
+            found = rows.filter(state__in=lifecycle.ACTIVE).exclude(lease_owner="").first()
+            if found is None:
+                raise LeaseLost(str(self.operation.pk))
+            yield found
+
+
+def _next_fence() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval('operations_fence')")
+        return int(cursor.fetchone()[0])
+
+
+def claim(operation_id: uuid.UUID) -> Claim | None:
+    """Take the operation if it is due and free; ``None`` otherwise. A queued one is started by this."""
+    now = clock.now()
+    operation = Operation.objects.due(now).select_related("requested_by").filter(pk=operation_id).first()
+    if operation is None:
+        return None
+    fence = _next_fence()
+    owner = f"{socket.gethostname()}:{os.getpid()}:{fence}"[:120]
+    until = now + timedelta(seconds=seconds())
+    if operation.state == lifecycle.QUEUED:
+        return _start(operation, owner, until, fence)
+    taken = (
+        Operation.objects.due(now)
+        .filter(pk=operation.pk, fence=operation.fence, state=operation.state)
+        .update(
+            lease_owner=owner,
+            lease_until=until,
+            fence=fence,
+            not_before=None,
+            waiting_for="",
+            sent_at=None,
+        )
+    )
+    return Claim(operation, fence) if taken else None
+
+
+def _start(operation: Operation, owner: str, until: datetime, fence: int) -> Claim | None:
+    try:
+        started = actions.start(operation, by=ENGINE, owner=owner, lease_until=until, fence=fence)
+    except (Conflict, IllegalTransition):
+        return None
+    return Claim(started, fence) if started.state == lifecycle.RUNNING else None
+
+
+@contextmanager
+def renewed(held: Claim, limit: float) -> Iterator[None]:
+    """Renew the lease in the background during the block, for at most ``limit`` seconds.
+
+    What takes longer loses its claim, so that a hanging call does not hold an operation for ever.
+    """
+    ended = threading.Event()
+    thread = threading.Thread(target=_renew, args=(held, ended, limit), name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _renew(held: Claim, ended: threading.Event, limit: float) -> None:
+    period = seconds() / 4
+    spent = 0.0
+    try:
+        while not ended.wait(period) and not held.lost.is_set():
+            spent += period
+            if spent > limit:
+                log.warning("step_over_time", operation=str(held.operation.pk), seconds=spent)
+                held.lost.set()
+            elif not _renew_once(held):
+                held.lost.set()
+    finally:
+        connection.close()
+
+
+def _renew_once(held: Claim) -> bool:
+    until: datetime = clock.now() + timedelta(seconds=seconds())
+    rows: Any = Operation.objects.filter(pk=held.operation.pk, fence=held.fence).exclude(lease_owner="")
+    try:
+        return bool(rows.update(lease_until=until))
+    except Error:
+        # The database may be back before the lease ends; if it is not, somebody else takes over.
+        log.warning("lease_not_renewed", operation=str(held.operation.pk))
+        return True

@@ -1,0 +1,103 @@
+"""The world of the reload: two workers under a process manager that exists only in memory."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import Any
+
+from drivers.base import PermanentError
+from inventory.models import Component
+from inventory.plans import Reload
+from operations.plan import Plan
+from tests import world as cast
+from tests.operations.worlds import World
+
+
+@dataclass(frozen=True)
+class SimulatedWorker:
+    pm_id: int
+    pid: int
+    version: str | None = "1.0.0"
+    online: bool = True
+
+
+@dataclass(frozen=True)
+class SimulatedHealth:
+    ok: bool
+    version: str | None = "1.0.0"
+    error: str | None = None
+
+
+class SimulatedManager:
+    """PM2 in memory, with the driver's own rules about repeating."""
+
+    def __init__(self, workers: int) -> None:
+        self.pids = itertools.count(100)
+        self.running = {pm_id: SimulatedWorker(pm_id, next(self.pids)) for pm_id in range(workers)}
+        self.reloads: list[int] = []
+
+    def reload(self, pm_id: int, *, old_pid: int | None = None) -> SimulatedWorker:
+        if pm_id not in self.running:
+            raise PermanentError(f"pm2 has no process {pm_id}")
+        before = self.running[pm_id]
+        if old_pid is not None and before.online and before.pid != old_pid:
+            return before
+        self.reloads.append(pm_id)
+        self.running[pm_id] = replace(before, pid=next(self.pids), online=True)
+        return self.running[pm_id]
+
+
+class SimulatedApp:
+    """``drivers.app.App`` as far as a reload uses it. Faults are seeded by setting ``answers`` or a worker."""
+
+    def __init__(self, workers: int = 2) -> None:
+        self.pm2 = SimulatedManager(workers)
+        self.answers: list[bool] = []
+        self.ill = False
+
+    def serving(self) -> str:
+        return "a"
+
+    def workers(self, slot: str) -> list[SimulatedWorker]:
+        return list(self.pm2.running.values())
+
+    def health(self, slot: str) -> SimulatedHealth:
+        ok = self.answers.pop(0) if self.answers else not self.ill and any(w.online for w in self.workers(slot))
+        return SimulatedHealth(ok, error=None if ok else "/healthz answered 500")
+
+    def reload_worker(self, pm_id: int, *, old_pid: int | None = None) -> SimulatedWorker:
+        fresh = self.pm2.reload(pm_id, old_pid=old_pid)
+        if not self.health("a").ok:
+            raise PermanentError("slot a is not healthy after its reload")
+        return fresh
+
+    def start_slot(self, slot: str, version: str) -> list[SimulatedWorker]:
+        self.pm2.running = {pm_id: SimulatedWorker(pm_id, next(self.pm2.pids), version) for pm_id in range(2)}
+        return self.workers(slot)
+
+
+class ReloadWorld(World):
+    def __init__(self) -> None:
+        self.app = SimulatedApp()
+
+    def plan(self) -> Plan:
+        return Reload(app=lambda key: self.app)
+
+    def subject(self) -> Component:
+        return cast.component()
+
+    def picture(self) -> Any:
+        return dict(self.app.pm2.running)
+
+    def clean(self, before: Any) -> bool:
+        """Old processes cannot come back: as good means the same workers, up, of the same version, and healthy."""
+        same = {pm_id: (worker.version, worker.online) for pm_id, worker in self.picture().items()}
+        return same == {pm_id: (worker.version, True) for pm_id, worker in before.items()} and self.app.health("a").ok
+
+    def reached(self, before: Any) -> bool:
+        now = self.picture()
+        return set(now) == set(before) and all(now[pm_id].pid != before[pm_id].pid for pm_id in now)
+
+
+WORLDS = {"inventory.reload": ReloadWorld}
