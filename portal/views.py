@@ -73,9 +73,9 @@ def event_list(request: HttpRequest) -> HttpResponse:
         columns=[
             ui.Column("at", "When", kind="instant"),
             ui.Column("actor_label", "Who"),
-            ui.Column("verb", "Did"),
+            ui.Column("verb", "Did", kind="code"),
             ui.Column("subject_label", "To what"),
-            ui.Column("reason", "Why"),
+            ui.Column("reason", "Why", minor=True),
         ],
         order="-at",
         search=("verb", "actor_label", "subject_label", "reason"),

@@ -152,7 +152,7 @@ def field(bound: Any) -> dict[str, Any]:
 def live(context: Context, name: str, *subjects: Any) -> SafeString:
     """Attributes of an element that is replaced when a subject (an object or a topic) changes: its id is ``name``."""
     topics = " ".join(s if isinstance(s, str) else f"{s._meta.label_lower}:{s.pk}" for s in subjects)
+    swap = 'hx-trigger="live consume" hx-target="#{0}" hx-select="#{0}" hx-swap="outerHTML"'
     return format_html(
-        'id="{0}" data-live="{1}" hx-get="{2}" hx-trigger="live consume" hx-target="#{0}" hx-select="#{0}" hx-swap="outerHTML"',
-        name, topics, context["request"].get_full_path(),
-    )  # fmt: skip
+        f'id="{{0}}" data-live="{{1}}" hx-get="{{2}}" {swap}', name, topics, context["request"].get_full_path()
+    )

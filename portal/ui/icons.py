@@ -30,7 +30,7 @@ def icon(name: str, size: int = 16) -> SafeString:
         lines = body.group(1).splitlines() if body else []
         drawing = "".join(line.strip().replace(" />", "/>") for line in lines if 'stroke="none"' not in line)
     return mark_safe(  # noqa: S308 (files of a locked package; the name is checked)
-        f'<svg class="icon" width="{int(size)}" height="{int(size)}" viewBox="0 0 24 24" fill="none"'
+        f'<svg class="glyph" width="{int(size)}" height="{int(size)}" viewBox="0 0 24 24" fill="none"'
         f' stroke="currentColor" stroke-width="1.75" stroke-linecap="round" stroke-linejoin="round"'
         f' aria-hidden="true">{drawing}</svg>'
     )

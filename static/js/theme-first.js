@@ -1,6 +1,3 @@
-// Before the first paint, so that a dark screen never flashes white. The rest of the theme is in theme.js.
-(() => {
-  const chosen = localStorage.getItem("theme");
-  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  document.documentElement.dataset.bsTheme = chosen || (dark ? "dark" : "light");
-})();
+// Before the first paint, so that a chosen theme never flashes in the other one. Without a choice the system decides.
+document.documentElement.classList.add("js");
+if (localStorage.getItem("theme")) document.documentElement.dataset.bsTheme = localStorage.getItem("theme");

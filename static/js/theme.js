@@ -1,13 +1,11 @@
-// The choice of light or dark: system, until somebody chooses; remembered in this browser.
+// Light or dark: the system's, until somebody chooses; the choice is remembered in this browser.
 const ORDER = ["system", "light", "dark"];
-const system = matchMedia("(prefers-color-scheme: dark)");
-
 const chosen = () => localStorage.getItem("theme") || "system";
 
 function apply() {
   const choice = chosen();
-  const theme = choice === "system" ? (system.matches ? "dark" : "light") : choice;
-  document.documentElement.dataset.bsTheme = theme;
+  if (choice === "system") delete document.documentElement.dataset.bsTheme;
+  else document.documentElement.dataset.bsTheme = choice;
   for (const label of document.querySelectorAll("[data-theme-label]")) label.textContent = `Theme: ${choice}`;
 }
 
@@ -18,5 +16,4 @@ document.addEventListener("click", (event) => {
   else localStorage.setItem("theme", next);
   apply();
 });
-system.addEventListener("change", apply);
 apply();
