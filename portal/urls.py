@@ -3,15 +3,15 @@
 from importlib import import_module
 from importlib.util import find_spec
 
-from django.conf import settings
+from django.apps import apps
 from django.urls import include, path
 
 from portal import views
 from portal.api import router
+from portal.apps import DomainConfig
 
-APPS = [app for app in settings.INSTALLED_APPS if "." not in app and find_spec(f"{app}.apps")]
-
-DOMAIN = [app for app in APPS if app != "portal"]
+# Only apps of the house: a library's own screens come with none of our checks.
+DOMAIN = [app.name for app in apps.get_app_configs() if isinstance(app, DomainConfig) and app.name != "portal"]
 
 for app in DOMAIN:
     if find_spec(f"{app}.api"):
