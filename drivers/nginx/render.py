@@ -6,6 +6,8 @@ A generation is a folder that holds everything a switch may change: `generation.
 Facts used: `weight=0` is refused by nginx, so a slot without traffic is `down`; the default `max_fails=1` would take a
 failing slot out and hide its errors from the judge; `zone` makes the round robin exact across workers; upstream
 keep-alive needs HTTP/1.1 and an empty Connection header (nginx.org, ngx_http_upstream_module, ngx_http_proxy_module);
+idle upstream connections end after 2 s, always by nginx, so that a worker that leaves can wait for them instead of
+closing one on which a request is just arriving (such a POST would be answered 502: it may not be sent twice);
 `keepalive_min_timeout` (nginx 1.27.4) lets keep-alive clients survive a reload.
 """
 
@@ -64,7 +66,7 @@ def fragment(service: str, pair: Iterable[Member]) -> str:
             f"    zone {group} 64k;",
             *lines,
             "    keepalive 16;",
-            "    keepalive_timeout 20s;",
+            "    keepalive_timeout 2s;",
             "}",
             "",
         ]

@@ -26,7 +26,10 @@ from drivers.pm2.processes import Process, parse
 
 LISTEN_MILLISECONDS = 15_000
 KILL_MILLISECONDS = 8_000
+CRASH = "uncaught: "
+"""What `last_words.js` writes before the reason of a crash."""
 _SOCKET_ROOM = 90
+_LAST_WORDS = Path(__file__).with_name("last_words.js")
 _RELOAD = Path(__file__).with_name("reload.js")
 
 
@@ -153,6 +156,7 @@ class Pm2(Driver):
             "cwd": str(folder),
             "instances": names.whole(instances, 1, 64, "number of instances"),
             "exec_mode": "cluster",
+            "node_args": ["--require", str(_LAST_WORDS)],
             "wait_ready": True,
             "listen_timeout": LISTEN_MILLISECONDS,
             "kill_timeout": KILL_MILLISECONDS,
@@ -277,12 +281,14 @@ class Pm2(Driver):
             time.sleep(0.2)
 
     def _log_tail(self, name: str) -> str:
-        """The last 500 characters of a process's error log."""
+        """The last crash in a process's error log, from its first line, or the log's end; at most 500 characters."""
         for process in self.processes(name):
             try:
                 with Path(process.error_log).open("rb") as log:
-                    log.seek(max(0, log.seek(0, os.SEEK_END) - 500))
-                    return log.read().decode(errors="replace").strip() or "its error log is empty"
+                    log.seek(max(0, log.seek(0, os.SEEK_END) - 8000))
+                    text = log.read().decode(errors="replace").strip()
             except OSError:
                 break
+            crash = text.rfind(CRASH)
+            return (text[crash + len(CRASH) :][:500] if crash >= 0 else text[-500:]).strip() or "its error log is empty"
         return "it left no error log"

@@ -17,9 +17,9 @@ from drivers.connections import Connections
 from drivers.nginx import Nginx, lay_out
 from drivers.pm2 import Pm2
 from drivers.secret import SecretStore
-from tests.conftest import need
 from tests.drivers import daemons
 from tests.drivers.daemons import free_port, running, until
+from tests.need import need
 
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0-crash", "1.3.0-sick", "1.4.0-liar", "1.5.0-mute", "1.6.0-failing")
 

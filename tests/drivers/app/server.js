@@ -1,16 +1,19 @@
 // A service for the driver tests: ready signal, graceful end, and ways to misbehave by VERSION's pre-release part.
 "use strict";
 const http = require("node:http");
+const net = require("node:net");
 
 const version = process.env.VERSION || "0.0.0";
 if (version.includes("crash")) {
-  console.error("refusing to start: this build is broken");
-  process.exit(1);
+  throw new Error("this build is broken");
 }
 const sick = version.includes("sick");
 const failing = version.includes("failing");
 
+let leaving = false;
+
 const server = http.createServer((request, response) => {
+  if (leaving) response.setHeader("Connection", "close");
   request.resume();
   if (request.url === "/healthz") {
     response.writeHead(sick ? 503 : 200).end(JSON.stringify({ pid: process.pid }));
@@ -28,8 +31,11 @@ server.keepAliveTimeout = 75000;
 if (!version.includes("mute")) {
   server.listen(Number(process.env.PORT), "127.0.0.1", () => process.send && process.send("ready"));
 }
+// Leaving without losing a request: accept no more, leave idle connections to the edge, which ends them after 2 s,
+// and stay a moment longer so that the cluster's primary can give what it has just handed over to another worker.
 process.on("SIGINT", () => {
-  server.close(() => process.exit(0));
-  setTimeout(() => process.exit(0), 5000).unref();
+  leaving = true;
+  net.Server.prototype.close.call(server, () => setTimeout(() => process.exit(0), 200));
+  setTimeout(() => process.exit(0), 6000);
 });
 setInterval(() => {}, 60000);

@@ -1,0 +1,214 @@
+"""PM2, for real: what it says, and acts that may be repeated."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from drivers import web
+from drivers.base import InvalidInput, PermanentError, TransientError
+from drivers.pm2 import Pm2
+from drivers.pm2 import driver as pm2_driver
+from drivers.pm2.processes import parse
+from drivers.secret import SecretStore
+from tests.drivers import daemons
+from tests.drivers.daemons import free_port, until
+
+
+@pytest.fixture
+def started(pm2, releases, place):
+    """One worker of 1.0.0 under a name of this test's own."""
+    name, port = place.name.lower(), free_port()
+    folder = releases / "1.0.0"
+    pm2.start(name, folder / "server.js", folder, 1, {"VERSION": "1.0.0"}, port)
+    yield name, port
+    pm2.delete(name)
+
+
+def start(pm2: Pm2, name: str, port: int, folder: Path, version: str = "1.0.0", instances: int = 1):
+    return pm2.start(name, folder / "server.js", folder, instances, {"VERSION": version}, port)
+
+
+def test_observation_tells_what_runs(pm2, started):
+    name, port = started
+    seen = pm2.observe()
+    shown = [process for process in seen.facts["processes"] if process["name"] == name]
+    assert (seen.kind, seen.version, seen.healthy) == ("pm2", "7.0.4", True)
+    assert [(p["status"], p["version"], p["port"], p["restarts"]) for p in shown] == [("online", "1.0.0", port, 0)]
+    assert psutil.pid_exists(shown[0]["pid"])
+    assert seen.readings["online"] == seen.readings["processes"]
+    assert seen.readings["memory_bytes"] > 10_000_000
+    assert "title" not in json.dumps(seen.facts)
+
+
+def test_starting_what_runs_changes_nothing_and_something_else_is_refused(pm2, started, releases):
+    name, port = started
+    before = [process.pid for process in pm2.processes(name)]
+    assert [process.pid for process in start(pm2, name, port, releases / "1.0.0")] == before
+    with pytest.raises(PermanentError, match="already runs something else"):
+        start(pm2, name, port, releases / "1.1.0", "1.1.0")
+    assert [process.pid for process in pm2.processes(name)] == before
+
+
+def test_the_process_sees_only_the_environment_it_was_given(pm2, started, monkeypatch):
+    assert "PORTAL_SECRET" not in json.loads(web.get(f"http://127.0.0.1:{started[1]}/environment").body)
+    monkeypatch.setenv("PORTAL_SECRET", "leaked")
+    (process,) = pm2.processes(started[0])
+    pm2.reload(process.pm_id)
+    environment = json.loads(web.get(f"http://127.0.0.1:{started[1]}/environment").body)
+    assert "PORTAL_SECRET" not in environment
+    assert environment["VERSION"] == "1.0.0"
+
+
+def test_a_reload_replaces_the_worker_quickly_and_only_once(pm2, started):
+    (before,) = pm2.processes(started[0])
+    fresh = pm2.reload(before.pm_id, old_pid=before.pid)
+    assert (fresh.pm_id, fresh.online) == (before.pm_id, True)
+    assert fresh.pid != before.pid
+    assert pm2.reload(before.pm_id, old_pid=before.pid).pid == fresh.pid
+    assert not psutil.pid_exists(before.pid)
+
+
+def test_a_killed_worker_comes_back_and_is_counted(pm2, started):
+    (before,) = pm2.processes(started[0])
+    os.kill(before.pid, signal.SIGKILL)
+    after = until(lambda: [p for p in pm2.processes(started[0]) if p.online and p.pid != before.pid], 15)
+    assert after[0].restarts == 1
+
+
+def test_a_build_that_crashes_at_start_leaves_nothing_and_its_reason(pm2, releases, place):
+    with pytest.raises(PermanentError, match=r"(?s)crashed while it started: .*this build is broken"):
+        start(pm2, place.name.lower(), free_port(), releases / "1.2.0-crash", "1.2.0-crash", 2)
+    assert pm2.processes(place.name.lower()) == []
+
+
+def test_a_reload_into_a_crash_is_reported(pm2, place, monkeypatch):
+    monkeypatch.setattr(pm2_driver, "LISTEN_MILLISECONDS", 2000)
+    folder = place / "release"
+    folder.mkdir()
+    (folder / "server.js").write_text((Path(__file__).parent / "app" / "server.js").read_text())
+    name = place.name.lower()
+    (process,) = start(pm2, name, free_port(), folder)
+    (folder / "server.js").write_text('throw new Error("now it is broken");')
+    with pytest.raises(PermanentError, match=r"(?s)crashes: .*now it is broken"):
+        pm2.reload(process.pm_id)
+    assert pm2.observe().healthy is False
+    assert pm2.delete(name) is True
+
+
+def test_deleting_is_repeatable(pm2, started):
+    assert pm2.delete(started[0]) is True
+    assert pm2.delete(started[0]) is False
+    assert pm2.processes(started[0]) == []
+    with pytest.raises(PermanentError, match="pm2 has no process"):
+        pm2.process(99999)
+
+
+def test_the_saved_list_holds_the_process(pm2, started):
+    pm2.save()
+    assert started[0] in (pm2.home / "dump.pm2").read_text()
+
+
+def test_a_linked_release_is_resolved_before_pm2_sees_it(pm2, releases, place):
+    (place / "current").symlink_to(releases / "1.0.0")
+    (process,) = start(pm2, place.name.lower(), free_port(), place / "current")
+    assert process.script == str(releases / "1.0.0" / "server.js")
+    assert pm2.delete(place.name.lower()) is True
+
+
+@pytest.mark.parametrize(
+    "name", ["a;id", "-rf", "all;", "a b", "$(id)", "x" * 1000, "a\nb", "a\0b", 'a"b', "../a", "", 7]
+)
+def test_hostile_names_reach_no_command(pm2, releases, name, monkeypatch):
+    monkeypatch.setattr(pm2_driver.commands, "run", lambda *_, **__: pytest.fail("a command was run"))
+    for act in (pm2.delete, pm2.processes, lambda name: start(pm2, name, 20000, releases / "1.0.0")):
+        with pytest.raises(InvalidInput):
+            act(name)
+
+
+def test_hostile_values_reach_no_command(pm2, releases, monkeypatch):
+    monkeypatch.setattr(pm2_driver.commands, "run", lambda *_, **__: pytest.fail("a command was run"))
+    folder = releases / "1.0.0"
+    script = folder / "server.js"
+    for env in ({"lower": "x"}, {"A B": "x"}, {"A": "x\ny"}, {"A": "x" * 2000}, {"A": 5}, {"A": "\0"}):
+        with pytest.raises(InvalidInput):
+            pm2.start("good", script, folder, 1, env, 20000)
+    for instances, port in ((0, 20000), (65, 20000), ("2", 20000), (1, 0), (1, "80")):
+        with pytest.raises(InvalidInput):
+            pm2.start("good", script, folder, instances, {}, port)
+    for pm_id in ("0; id", -1, True, "all", None):
+        with pytest.raises(InvalidInput):
+            pm2.reload(pm_id)
+    with pytest.raises(PermanentError, match="there is no program"):
+        pm2.start("good", folder / "none.js", folder, 1, {}, 20000)
+
+
+@pytest.fixture
+def idle(place):
+    """A home without a daemon."""
+    return Pm2({"home": str(place / "home"), "node": daemons.NODE, "pm2": daemons.PM2}, SecretStore())
+
+
+def test_without_a_daemon_nothing_is_started_by_asking(idle):
+    seen = idle.observe()
+    assert (seen.healthy, seen.facts["error"]) == (False, f"no pm2 daemon runs in {idle.home}")
+    assert (idle.processes(), idle.delete("api-a"), idle.kill()) == ([], False, False)
+    for act in (idle.save, lambda: idle.reload(0)):
+        with pytest.raises(TransientError, match="no pm2 daemon"):
+            act()
+    assert not idle.home.exists()
+
+
+def test_a_pid_file_that_names_another_process_is_not_believed(idle):
+    idle.home.mkdir()
+    (idle.home / "pm2.pid").write_text(str(os.getpid()))
+    assert idle.daemon_pid() is None
+
+
+def test_a_daemon_without_processes_is_neither_healthy_nor_not(idle, releases, place):
+    start(idle, "short", free_port(), releases / "1.0.0")
+    idle.delete("short")
+    assert idle.observe().healthy is None
+    daemon = idle.daemon_pid()
+    assert idle.kill() is True
+    assert daemon is not None
+    assert idle.daemon_pid() is None
+
+
+def test_a_home_too_deep_for_sockets_and_missing_facts_are_refused():
+    with pytest.raises(InvalidInput, match="at most 90 characters"):
+        Pm2({"home": "/tmp/" + "x" * 90, "node": "/n", "pm2": "/p"}, SecretStore())
+    with pytest.raises(InvalidInput, match="lacks home, pm2"):
+        Pm2({"node": "/n"}, SecretStore())
+    assert Pm2({"home": "/tmp/x", "node": "/n", "pm2": "/p/bin/pm2"}, SecretStore()).version() is None
+
+
+def test_a_busy_and_a_failing_pm2_are_told_apart(pm2, started, monkeypatch):
+    for said, kind in (("Reload already in progress", TransientError), ("boom", PermanentError)):
+        finished = pm2_driver.commands.Finished(1, "", said)
+        with monkeypatch.context() as patch:
+            patch.setattr(pm2_driver.commands, "run", lambda *_, answer=finished, **__: answer)
+            with pytest.raises(kind):
+                pm2._call("reload", "0", seconds=1)
+
+
+def test_what_never_comes_is_reported_after_its_time(pm2):
+    with pytest.raises(PermanentError, match="it never came within 0 seconds"):
+        pm2._until(lambda: None, 0, "it never came")
+    assert pm2._log_tail("nobody") == "it left no error log"
+
+
+def test_the_list_is_found_among_banners_and_leaving_workers_are_left_out():
+    entry = {"name": "api", "pm_id": 3, "pid": 7, "pm2_env": {"status": "stopped"}, "monit": {}}
+    noise = ["", ">>>> In-memory PM2 is out-of-date", "[PM2] Spawning PM2 daemon", "[", '{"a": 1}']
+    listed = json.dumps([entry, {**entry, "pm_id": "_old_3"}, "odd"])
+    (process,) = parse("\n".join([*noise, listed, "bye"]))
+    assert (process.pm_id, process.online, process.uptime_seconds, process.port) == (3, False, 0.0, None)
+    for output in ("", "\n".join(noise)):
+        with pytest.raises(TransientError, match="no list"):
+            parse(output)
