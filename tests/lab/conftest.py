@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import random
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,9 +17,9 @@ from typing import Any
 import psutil
 import pytest
 
-from lab import programs
+from lab import cli, programs
 from lab.errors import MissingProgram
-from lab.layout import REPOSITORY, Lab
+from lab.layout import Lab
 from tests.need import need
 
 WANTED = {
@@ -79,12 +80,24 @@ class Running:
         return [sys.executable, "-m", "lab", *words]
 
     def run(self, *words: str, status: int = 0) -> str:
-        """Run one command; it must end with this exit status. Gives both streams."""
-        done = subprocess.run(
-            self.argv(*words), cwd=REPOSITORY, env=self.environment(), capture_output=True, text=True, timeout=100
-        )
-        assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
-        return done.stdout + done.stderr
+        """Run one command; it must end with this exit status. Gives what it printed, both streams in order.
+
+        It runs in this process: loading all libraries again takes longer than most commands.
+        """
+        printed = io.StringIO()
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+        ):
+            for name, value in self.environment().items():
+                patch.setenv(name, value)
+            try:
+                ended = cli.main(words)
+            except SystemExit as error:
+                ended = error.code
+        assert ended == status, f"{words}: {ended}\n{printed.getvalue()}"
+        return printed.getvalue()
 
     def rows(self, status: int = 0) -> dict[str, dict[str, str]]:
         """`lab status --json` by component."""
