@@ -1,0 +1,1 @@
+"""Screens and machine entry points."""
