@@ -28,8 +28,8 @@ class Declared(models.Model):
 
 class DataCenterQuerySet(models.QuerySet["DataCenter"]):
     def visible_to(self, actor: Any, action: str = "inventory.view") -> DataCenterQuerySet:
-        components = Component.objects.visible_to(actor, action).filter(data_center=OuterRef("pk"))
-        return self.filter(Exists(components)) if actor.pk else self
+        """Data centers in which ``actor`` holds ``action`` on at least one component."""
+        return _where(self, actor, Component.objects.visible_to(actor, action).filter(data_center=OuterRef("pk")))
 
 
 class DataCenter(Declared):
@@ -58,6 +58,13 @@ class DataCenter(Declared):
         return reverse("data-center-detail", args=[self.slug])
 
 
+def _where[Q: models.QuerySet[Any]](rows: Q, actor: Any, reasons: models.QuerySet[Any]) -> Q:
+    """The rows that ``reasons`` exist for; all of them for the portal itself, none for nobody."""
+    if actor.pk is None:
+        return rows if getattr(actor, "is_authenticated", False) else rows.none()
+    return rows.filter(Exists(reasons))
+
+
 def _held(actor: Any, action: str) -> models.QuerySet[EffectiveScope]:
     return EffectiveScope.objects.live().filter(account=actor.pk, account__is_active=True, action=action)
 
@@ -65,15 +72,13 @@ def _held(actor: Any, action: str) -> models.QuerySet[EffectiveScope]:
 class EnvironmentQuerySet(models.QuerySet["Environment"]):
     def visible_to(self, actor: Any, action: str = "inventory.view") -> EnvironmentQuerySet:
         """Environments in which ``actor`` holds ``action`` on at least one service."""
-        held = _held(actor, action).filter(scope__environment=OuterRef("slug"))
-        return self.filter(Exists(held)) if actor.pk else self
+        return _where(self, actor, _held(actor, action).filter(scope__environment=OuterRef("slug")))
 
 
 class ServiceQuerySet(models.QuerySet["Service"]):
     def visible_to(self, actor: Any, action: str = "inventory.view") -> ServiceQuerySet:
         """Services on which ``actor`` holds ``action`` in at least one environment."""
-        held = _held(actor, action).filter(scope__service=OuterRef("slug"))
-        return self.filter(Exists(held)) if actor.pk else self
+        return _where(self, actor, _held(actor, action).filter(scope__service=OuterRef("slug")))
 
 
 class Environment(Declared):
