@@ -54,7 +54,11 @@ def reconciler(name: str, *, every: float, queue: str = "default") -> Callable[[
 
     def declare(body: Body) -> Any:
         reconcilers[name] = every
-        task = shared_task(name=name, ignore_result=True)(functools.partial(run, name, body))
+
+        def tick() -> int:  # Celery wants a function with a name, which a partial has not
+            return run(name, body)
+
+        task = shared_task(name=name, ignore_result=True)(tick)
         # A tick that waited longer than two periods is worthless: the next one is already there.
         app.conf.beat_schedule[name] = {
             "task": name,
