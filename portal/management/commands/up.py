@@ -1,6 +1,5 @@
 """Start the whole portal in the foreground: servers, migrations, catalog, accounts, processes and the lab."""
 
-import logging
 import os
 import signal
 import subprocess
@@ -43,7 +42,6 @@ class Command(BaseCommand):
         self._prepare() if prepare else self._hold_and_do(self._clean if clean else self._run)
 
     def _hold_and_do(self, task: Callable[[ExitStack], None]) -> None:
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # the readiness probe is no news
         # SIGTERM ends the preparations like Ctrl-C does; later the supervisor handles both.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with ExitStack() as cleanup:
