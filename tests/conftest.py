@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.db.backends.postgresql.operations import DatabaseOperations
 from rest_framework.test import APIClient
@@ -14,14 +14,8 @@ from portal import clock, events
 from tests import world
 
 
-def need(program: str | None, *, package: str) -> None:
-    """Skip a test whose program is not there, naming the package that brings it; with ``CI=true`` fail instead."""
-    if program:
-        return
-    message = f"needs a program of the package {package}"
-    if os.environ.get("CI") == "true":
-        pytest.fail(message)
-    pytest.skip(message)
+# A real password hash costs a tenth of a second on purpose; tests make hundreds.
+settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -128,7 +128,7 @@ def test_a_version_that_cannot_be_judged_is_withdrawn(estate, monkeypatch):
 
 
 def test_few_users_are_topped_up_by_probes(estate):
-    estate.apps[EAST].requests_per_look = 100
+    estate.apps[EAST].requests_per_look = 0
     approved(estate)
     estate.run(rounds=8)
     assert estate.apps[EAST].told["probe"] > 0
