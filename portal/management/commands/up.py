@@ -5,16 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from argparse import SUPPRESS, ArgumentParser
+from argparse import ArgumentParser
 from collections.abc import Callable
 from contextlib import ExitStack
-from io import StringIO
 from shutil import rmtree
 from typing import Any
 
 import httpx
-from django.core.management import CommandError, call_command, get_commands
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
 from portal.embedded import ports, postgres, process, state
 from portal.embedded.postgres import Postgres
@@ -26,28 +24,26 @@ QUEUES = {"us-central": 2, "us-east": 2, "default": 4}
 
 
 class Command(BaseCommand):
-    """`manage.py up`: what `make up` runs once the environment is installed."""
+    """`manage.py up`: what `make up` runs once the environment is installed.
+
+    manage.py starts it without Django's set-up, whose settings need the addresses of servers that are started here.
+    """
 
     help = "Start everything and keep it running until Ctrl-C."
-    requires_system_checks: list[str] = []  # nothing may touch the database yet
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--prepare", action="store_true", help=SUPPRESS)  # what _prepared() runs
-        parser.add_argument("--began", type=float, default=time.monotonic(), help=SUPPRESS)
         parser.add_argument("--clean", action="store_true", help="stop leftovers and remove the state folder")
 
-    def handle(self, *args: Any, clean: bool, prepare: bool, began: float, **options: Any) -> None:
+    def handle(self, *args: Any, clean: bool, **options: Any) -> None:
         self.state = state.folder()
-        self.began = began
-        self._prepare() if prepare else self._hold_and_do(self._clean if clean else self._run)
-
-    def _hold_and_do(self, task: Callable[[ExitStack], None]) -> None:
+        self.began = time.monotonic()
         # SIGTERM ends the preparations like Ctrl-C does; later the supervisor handles both.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with ExitStack() as cleanup:
             try:
                 self._hold(cleanup)
-                task(cleanup)
+                self._clean() if clean else self._run(cleanup)
             except (RuntimeError, state.Busy) as error:
                 raise CommandError(str(error)) from error
             except KeyboardInterrupt:
@@ -79,8 +75,8 @@ class Command(BaseCommand):
             self._say(f"Stopped what an earlier run had left behind: {', '.join(left)}")
         cleanup.callback(process.stop_recorded, run)  # the last net, and no record is left of what has ended
 
-    def _clean(self, cleanup: ExitStack) -> None:
-        if "lab" in get_commands() and (self.state / "lab").exists():
+    def _clean(self) -> None:
+        if (self.state / "lab").exists():
             subprocess.run([*self._manage, "lab", "down"], check=False, env=self._environment(0))
         data = self.state / "postgres"
         if data.is_symlink():
@@ -127,7 +123,7 @@ class Command(BaseCommand):
 
     @property
     def _lab(self) -> bool:
-        return os.environ.get("LAB", "1") != "0" and "lab" in get_commands()
+        return os.environ.get("LAB") != "0"
 
     def _port(self) -> int:
         """PORT when given, else the first free one from 8400 upward."""
@@ -177,42 +173,11 @@ class Command(BaseCommand):
         alive.append(lambda: child.poll() is None)
 
     def _prepared(self, environment: dict[str, str]) -> str:
-        """Bring the database to the code, the catalog and the demo accounts; returns how to sign in.
-
-        In a process of its own, because this one's settings were read before the servers were there, and in one
-        process, because every start of Django costs a second or more.
-        """
-        told = self.state / "secrets" / "sign-in"  # private, because it holds a link that signs somebody in
-        told.unlink(missing_ok=True)
-        began = f"--began={self.began}"
-        done = subprocess.run(
-            [*self._manage, "up", "--prepare", began], env=environment, cwd=state.REPOSITORY, check=False
-        )
-        if done.returncode:
+        """Bring the database to the code, in a process that has it; returns how to sign in."""
+        command = [*self._manage, "prepare", f"--began={self.began}"]
+        if subprocess.run(command, env=environment, cwd=state.REPOSITORY, check=False).returncode:
             raise RuntimeError("The database could not be prepared; the reason is above.")
-        return told.read_text()
-
-    def _prepare(self) -> None:
-        self._say("Migrating the database")
-        with (self.state / "log" / "migrate.log").open("w") as log:
-            call_command("migrate", interactive=False, stdout=log)
-        self._optional("Loading the catalog", "catalog", "apply", "catalog/edye")
-        told = self._optional("Making the demo accounts", "demo")
-        with open(os.open(self.state / "secrets" / "sign-in", os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-            file.write(told)
-
-    def _optional(self, title: str, *command: str) -> str:
-        """Run a command whose failure the portal can live with; returns what it printed."""
-        if command[0] not in get_commands():
-            self._say(f"{title}: skipped, there is no command {command[0]}")
-            return ""
-        self._say(title)
-        printed = StringIO()
-        try:
-            call_command(*command, stdout=printed)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is shown, and the portal starts without
-            self._say(f"{title} failed, going on without: {error}")
-        return printed.getvalue()
+        return (self.state / "secrets" / "sign-in").read_text()
 
     def _add_programs(self, supervisor: Supervisor, environment: dict[str, str], port: int) -> None:
         python = sys.executable
