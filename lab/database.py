@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -88,15 +89,24 @@ class Database(Unit):
             raise NotReady(f"mariadb-install-db failed: {(done.stderr or done.stdout).strip()[-300:]}")
 
     def _connect(self, name: str, password: str) -> pymysql.Connection[DictCursor]:
-        return pymysql.connect(
-            unix_socket=self._socket(name),
+        link = pymysql.connect(
             user="root",
             password=password,
-            connect_timeout=3,
             read_timeout=10,
             autocommit=True,
             cursorclass=DictCursor,
+            defer_connect=True,
         )
+        # Left to itself pymysql does not close a socket that finds nobody listening, as during each start.
+        end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            end.settimeout(3)
+            end.connect(self._socket(name))
+            link.connect(end)
+        except BaseException:
+            end.close()
+            raise
+        return link
 
     @contextlib.contextmanager
     def root(self, name: str) -> Iterator[DictCursor]:
