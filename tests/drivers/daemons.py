@@ -71,8 +71,10 @@ def listening(port: int) -> bool:
 
 
 @contextmanager
-def running(argv: Sequence[str | Path], log: Path, **options: object) -> Iterator[subprocess.Popen[bytes]]:
-    """A daemon in the foreground, ended by SIGTERM, and by SIGKILL when it does not listen to that."""
+def running(
+    argv: Sequence[str | Path], log: Path, patience: float = 15, **options: object
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A daemon in the foreground, ended by SIGTERM, and by SIGKILL when it has not ended after `patience` seconds."""
     with log.open("ab") as output:
         child = subprocess.Popen(
             list(map(str, argv)), stdin=subprocess.DEVNULL, stdout=output, stderr=output, **options
@@ -82,7 +84,7 @@ def running(argv: Sequence[str | Path], log: Path, **options: object) -> Iterato
         finally:
             child.terminate()
             try:
-                child.wait(15)
+                child.wait(patience)
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
