@@ -22,7 +22,7 @@ from inventory.actions.catalog import PERMISSION, apply_catalog
 from inventory.actions.reload import reload
 from inventory.catalog import Difference, compare, load
 from inventory.models import Component, DataCenter, Dependency, Environment, Service
-from operations.api import OperationSerializer
+from operations.api import RequestInput, planning
 from portal.api import NounApi, Problem, VerbInput, router
 from portal.lifecycle import authorize
 
@@ -101,9 +101,8 @@ class ServiceApi(NounApi):
     ordering = ("slug",)
 
 
-class ReloadInput(VerbInput):
-    reason = serializers.CharField(required=False, allow_blank=True, max_length=1000)
-    draft = serializers.BooleanField(required=False)
+class ReloadInput(RequestInput):
+    expected_version = None  # a component has no version of its own
 
 
 class ComponentApi(NounApi):
@@ -113,17 +112,7 @@ class ComponentApi(NounApi):
     serializer_class = ComponentSerializer
     filterset_class = filters.ComponentApiFilter
     ordering = ("slug",)
-
-    @extend_schema(request=ReloadInput, responses={202: OperationSerializer, **REFUSALS}, summary="Reload its processes")
-    @action(detail=True, methods=["post"])
-    def reload(self, request: Request, **kwargs: Any) -> Response:
-        """Plan and queue a rolling reload; the answer is the operation that carries it out."""
-        component = self.get_object()
-        given = ReloadInput(data=request.data)
-        given.is_valid(raise_exception=True)
-        given.validated_data.pop("expected_version", None)  # a component has no version
-        operation = reload(component, by=request.user, **given.validated_data)
-        return Response(OperationSerializer(operation, context={"request": request}).data, status=202)
+    reload = planning(reload, "reload", ReloadInput)
 
 
 class DependencyApi(NounApi):

@@ -46,15 +46,9 @@ class ServiceFilter(django_filters.FilterSet):
 class ComponentFilter(django_filters.FilterSet):
     """Components by kind and by the slugs of where they stand and what they belong to."""
 
-    environment = django_filters.ModelChoiceFilter(
-        queryset=_visible(Environment), to_field_name="slug"
-    )
-    service = django_filters.ModelChoiceFilter(
-        queryset=_visible(Service), to_field_name="slug"
-    )
-    data_center = django_filters.ModelChoiceFilter(
-        queryset=_visible(DataCenter), to_field_name="slug"
-    )
+    environment = django_filters.ModelChoiceFilter(queryset=_visible(Environment), to_field_name="slug")
+    service = django_filters.ModelChoiceFilter(queryset=_visible(Service), to_field_name="slug")
+    data_center = django_filters.ModelChoiceFilter(queryset=_visible(DataCenter), to_field_name="slug")
 
     class Meta:
         model = Component

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from django.db import models
 from django.db.models import Exists, F, OuterRef, Q
@@ -10,7 +10,7 @@ from django.urls import reverse
 from uuid_utils.compat import uuid7
 
 from identity.models import EffectiveScope, Scope, Team
-from identity.scoping import ScopedQuerySet
+from identity.scoping import ScopedQuerySet, visible
 from portal import clock
 
 
@@ -191,6 +191,10 @@ class Component(Declared):
 class DependencyQuerySet(ScopedQuerySet["Dependency"]):
     view_action = "inventory.view"
     scope_path = "source__scope"
+
+    def visible_to(self, actor: Any, action: str = "") -> Self:
+        """Dependencies of which both ends may be seen: a link would tell the name of a foreign component."""
+        return visible(super().visible_to(actor, action), actor, action or self.view_action, "target__scope")  # type: ignore[return-value]
 
 
 class Dependency(Declared):

@@ -10,8 +10,7 @@ import structlog
 from django.db import transaction
 
 from inventory.models import Component
-from observability.health import BADNESS, HEALTHY
-from observability.judgement import Finding
+from observability.health import BADNESS, HEALTHY, Finding
 from observability.models import ComponentHealth, Sample
 from portal import events
 from portal.lifecycle import Actor, authorize

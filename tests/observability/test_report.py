@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from observability import actions
-from observability.judgement import Finding
+from observability.health import Finding
 from observability.models import ComponentHealth, Sample
 from portal import clock, events
 from portal.errors import Denied
@@ -22,7 +22,9 @@ def api():
 
 
 def finding(component, state="healthy", at=None, reason="", **facts):
-    return Finding(component.pk, at or clock.now(), state, reason or ("It is broken." if state == "down" else ""), **facts)
+    return Finding(
+        component.pk, at or clock.now(), state, reason or ("It is broken." if state == "down" else ""), **facts
+    )
 
 
 def report(*findings):
@@ -30,7 +32,10 @@ def report(*findings):
 
 
 def told():
-    return [(event.before["state"], event.after["state"]) for event in Event.objects.order_by("seq")]
+    return [
+        (event.before["state"], event.after["state"])
+        for event in Event.objects.filter(stream="observability").order_by("seq")
+    ]
 
 
 def test_the_first_reading_is_kept_and_announced(api):
@@ -48,7 +53,7 @@ def test_the_event_is_on_the_component_and_says_why(api):
     report(finding(api, version="1.0.0"))
     report(finding(api, "down", reason="It refuses the connection."))
     report(finding(api, "down", reason="It refuses the connection.", version="1.0.0"))
-    event = Event.objects.order_by("seq").last()
+    event = Event.objects.filter(stream="observability").order_by("seq").last()
     assert (event.verb, event.subject_type, event.subject_id, event.scope_id, event.actor_label, event.reason) == (
         "observability.change_health", "inventory.component", str(api.pk), api.scope_id, "portal (system)",
         "It refuses the connection.",
@@ -118,7 +123,12 @@ def test_a_reading_that_grows_old_is_unknown(api):
 
 def test_readings_fold_into_their_minute(api):
     start = clock.now().replace(second=0, microsecond=0)
-    for second, state, latency in ((1, "healthy", 10.0), (6, "down", None), (11, "healthy", 30.0), (61, "healthy", None)):
+    for second, state, latency in (
+        (1, "healthy", 10.0),
+        (6, "down", None),
+        (11, "healthy", 30.0),
+        (61, "healthy", None),
+    ):
         report(finding(api, state, at=start + timedelta(seconds=second), latency_ms=latency))
     assert list(Sample.objects.values_list("minute", "state", "readings", "latency_ms")) == [
         (start, "down", 3, 30.0),
@@ -159,10 +169,10 @@ def test_a_receiver_that_fails_for_one_component_holds_up_no_other(api, monkeypa
 
     monkeypatch.setitem(events._receivers, "observability.change_health", [refuse])
     assert report(finding(api), finding(other)) == 1
-    assert [event.subject_id for event in Event.objects.all()] == [str(other.pk)]
+    assert [event.subject_id for event in Event.objects.filter(stream="observability")] == [str(other.pk)]
     monkeypatch.setitem(events._receivers, "observability.change_health", [])
     assert report(finding(api), finding(other)) == 1
-    assert Event.objects.count() == 2
+    assert Event.objects.filter(stream="observability").count() == 2
 
 
 def test_two_processes_announce_a_change_once(api):

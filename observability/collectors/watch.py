@@ -19,8 +19,8 @@ from drivers import connections
 from drivers.app import App
 from drivers.base import Driver, DriverError, Observation
 from drivers.pm2 import Pm2, Process
-from observability.health import UNKNOWN
-from observability.judgement import Finding, judge
+from observability.collectors.judgement import judge
+from observability.health import UNKNOWN, Finding
 from portal import clock
 
 log = structlog.get_logger(__name__)

@@ -5,29 +5,13 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from drivers.base import Observation
-from observability.health import DEGRADED, DOWN, HEALTHY, UNKNOWN
+from observability.health import DEGRADED, DOWN, HEALTHY, UNKNOWN, Finding
 
 MAX_FACTS = 32 * 1024
 """Bytes of JSON kept of one reading's facts."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One reading of one component. ``reason`` says why it is not healthy; ``latency_ms`` is in milliseconds."""
-
-    component_id: uuid.UUID
-    at: datetime
-    state: str
-    reason: str = ""
-    version: str = ""
-    latency_ms: float | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
-    numbers: dict[str, float] = field(default_factory=dict)
 
 
 def judge(component_id: uuid.UUID, seen: Observation) -> Finding:
