@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -84,7 +85,11 @@ def refused(request: HttpRequest, error: Refused) -> HttpResponse:
         back = request.headers.get("HX-Current-URL") if request.method != "GET" else request.get_full_path()
         back = urlsplit(back or request.META.get("HTTP_REFERER", "/"))._replace(scheme="", netloc="").geturl()
         return go(request, f"{reverse('step-up')}?{urlencode({'next': back})}")
-    return page(request, "refused.html", {"error": error}, status=error.status)
+    response = page(request, "refused.html", {"error": error}, status=error.status)
+    if getattr(request, "htmx", None):
+        # htmx swaps no refusal in; the page tells it as a message.
+        response["HX-Trigger"] = json.dumps({"refused": {"detail": " ".join([error.detail, *error.problems])}})
+    return response
 
 
 class RequestContextMiddleware:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import prometheus_client
-import psycopg
 from django.apps import apps
 from django.contrib.auth.decorators import login_not_required
 from django.core.cache import cache
 from django.db import DatabaseError, connection
-from django.http import HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from drf_spectacular.views import SpectacularAPIView
 
 from portal import clock, ui
@@ -22,8 +18,8 @@ from portal.dispatch import reconcilers
 from portal.http import page
 from portal.lifecycle import Tone
 from portal.models import Event, ReconcilerRun
+from portal.ui import live as updates
 
-KEEP_ALIVE_SECONDS = 15
 schema = SpectacularAPIView.as_view()
 
 
@@ -138,36 +134,10 @@ def api_docs(request: HttpRequest) -> HttpResponse:
     return page(request, "api_docs.html", {"operations": ui.api_operations(spec), "title": "API"})
 
 
-async def live(request: HttpRequest) -> HttpResponse:
-    """Server-sent events: the topics (``?topic=incidents.incident:<id>``) that changed, as they change.
-
-    Carries names only; the browser then asks for the fragment, and that request is authorised as usual.
-    """
-    topics = set(request.GET.getlist("topic"))
-    stream = StreamingHttpResponse(_listen(topics), content_type="text/event-stream")
+async def live(request: HttpRequest) -> HttpResponseBase:
+    """Server-sent events: the topics (``?topic=incidents.incident:<id>``) that changed, as they change."""
+    topics = updates.wanted(request.GET.getlist("topic"))
+    stream = StreamingHttpResponse(updates.stream(topics), content_type="text/event-stream")
     stream["Cache-Control"] = "no-store"
     stream["X-Accel-Buffering"] = "no"
     return stream
-
-
-async def _listen(topics: set[str]) -> AsyncIterator[str]:
-    settings = connection.settings_dict
-    link = await psycopg.AsyncConnection.connect(
-        host=settings["HOST"],
-        port=settings["PORT"],
-        user=settings["USER"],
-        password=settings["PASSWORD"],
-        dbname=settings["NAME"],
-        autocommit=True,
-    )
-    try:
-        await link.execute("LISTEN portal")
-        yield "event: open\ndata: {}\n\n"
-        while True:
-            async for notice in link.notifies(timeout=KEEP_ALIVE_SECONDS, stop_after=1):
-                if notice.payload in topics or notice.payload.split(":", 1)[0] in topics:
-                    yield f"event: change\ndata: {json.dumps({'topic': notice.payload})}\n\n"
-            yield ": still here\n\n"
-            await asyncio.sleep(0)
-    finally:
-        await link.close()

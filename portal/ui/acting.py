@@ -46,7 +46,7 @@ def act(
                 return _done(request, obj, transition, verb(obj, by=request.user, **form.cleaned_data))
             error = Invalid("Some fields are not right.")
         except StepUpRequired:
-            request.session[KEPT] = {"path": request.path, "data": request.POST.dict()}
+            request.session[KEPT] = {"path": request.path, "data": _typed(form)}
             raise
         except Refused as refusal:
             error = refusal
@@ -82,6 +82,12 @@ def _mark(form: forms.Form, refusal: Refused) -> None:
     if form.is_valid():
         for field, problems in refusal.fields.items():
             form.add_error(field if field in form.fields else None, problems)
+
+
+def _typed(form: forms.Form) -> dict[str, Any]:
+    """What the person typed, but no password: the session is a row."""
+    shown = [bound for bound in form if getattr(bound.field.widget, "input_type", "") != "password"]
+    return {bound.name: bound.data for bound in shown if isinstance(bound.data, (str, list, bool))}
 
 
 def _kept(request: HttpRequest) -> dict[str, Any]:

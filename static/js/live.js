@@ -30,7 +30,7 @@ function open() {
   listening = wanted.join(" ");
   if (!wanted.length || document.hidden) return;
   source = new EventSource(`/live/?${wanted.map((topic) => `topic=${encodeURIComponent(topic)}`).join("&")}`);
-  source.addEventListener("open", opened);
+  source.addEventListener("ready", opened);
   source.addEventListener("change", (event) => note(JSON.parse(event.data).topic));
   source.addEventListener("again", all);
   source.addEventListener("error", lost);

@@ -22,8 +22,10 @@ setTimeout(() => {
   for (const note of document.querySelectorAll(".toast-success, .toast-info")) note.remove();
 }, STAYS);
 
+document.addEventListener("refused", (event) => tell(event.detail.detail));
 document.addEventListener("htmx:responseError", (event) => {
   const { status } = event.detail.xhr;
+  if (event.detail.xhr.getResponseHeader("HX-Trigger")) return;
   if (status === 401) location.reload();
   else tell(status >= 500 ? "The portal could not answer. Try again." : "This can no longer be shown. Load the page again.");
 });
