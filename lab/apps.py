@@ -7,6 +7,7 @@ from typing import Any
 
 from drivers import web
 from drivers.errors import DriverError
+from drivers.nginx.generations import Store
 from drivers.pm2 import Process
 from lab import broken, files, ports, releases
 from lab.layout import FIRST_VERSION, SERVICES, SLOTS, Cell, Lab
@@ -21,6 +22,7 @@ class Apps(Unit):
         super().__init__(lab, f"{cell.key}/pm2", {cell.environment})
         self.cell = cell
         self.faults = lab.of(cell.key) / "faults.json"
+        self.tree = Store(lab.of(cell.key) / "nginx")
         self.slots = {
             service: {letter: numbers[ports.slot(cell, service, letter)] for letter in SLOTS} for service in SERVICES
         }
@@ -94,7 +96,10 @@ class Apps(Unit):
             f" ({sum(one.online for one in processes if one.name == f'{service}-{letter}')} workers)"
             for letter in versions
         ]
-        state = UP if versions else DOWN
+        # Judged by the slots that carry traffic: the other one may be empty.
+        silent = sorted({one.slot for one in self.tree.members().get(service, []) if one.weight} - set(versions))
+        parts += [f"slot {letter} carries traffic and does not answer" for letter in silent]
+        state = UP if versions and not silent else DOWN
         if fault:
             state = BROKEN
             parts += [f"{name.replace('_', ' ')} {fault[name]}" for name in ("error_rate", "delay_ms") if fault[name]]

@@ -36,6 +36,7 @@ class Pm2Daemon(Daemon):
         self.driver = Pm2(self.facts, SecretStore())
         self.wanted = wanted
         self.ports = ports
+        self.saved = lab.of(cell.key) / "processes.json"
 
     def process(self) -> psutil.Process | None:
         """PM2's daemon of this home, whoever has started it."""
@@ -87,6 +88,8 @@ class Pm2Daemon(Daemon):
 
     def _resurrect(self) -> None:
         dump = self.home / "dump.pm2"
+        if not dump.exists() and self.saved.exists():  # the home may lie in a temporary folder that was emptied
+            shutil.copy(self.saved, dump)
         saved = files.read_json(dump, [])
         usable = saved and all(
             int(one.get("env", {}).get("PORT") or one.get("PORT") or 0) in self.ports
@@ -101,6 +104,8 @@ class Pm2Daemon(Daemon):
     def stop(self) -> bool:
         """On SIGTERM PM2 saves its process list and lets every application finish; `start` brings the list back."""
         stopped = super().stop()
+        if stopped and (self.home / "dump.pm2").exists():
+            shutil.copy(self.home / "dump.pm2", self.saved)
         for name in ("pm2.pid", "rpc.sock", "pub.sock"):
             (self.home / name).unlink(missing_ok=True)
         return stopped
