@@ -110,19 +110,16 @@ class Sentinel(Driver):
             return View(
                 sentinel=f"{host}:{port}",
                 primary=f"{state['ip']}:{state['port']}",
-                flags=self._flags(state),
+                flags=str(state["flags"]),
                 quorum=int(state["quorum"]),
                 quorum_ok=self._quorum(client),
-                replicas=tuple((f"{one['ip']}:{one['port']}", self._flags(one)) for one in replicas),
+                replicas=tuple((f"{one['ip']}:{one['port']}", str(one["flags"])) for one in replicas),
                 error=None,
             )
 
-    @staticmethod
-    def _flags(state: Any) -> str:
-        return ",".join(sorted(state["flags"]))
-
-    def _quorum(self, client: redis.Redis) -> bool:
+    def _quorum(self, client: Any) -> bool:
+        """Ask in separate words: the library's own parser takes the sentence after `OK` for a refusal."""
         try:
-            return bool(client.sentinel_ckquorum(self.master))
+            return str(client.execute_command("SENTINEL", "CKQUORUM", self.master)).startswith("OK")
         except redis.ResponseError:  # NOQUORUM …
             return False
