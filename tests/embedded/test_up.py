@@ -50,8 +50,8 @@ class Run:
     def stop(self, signum=signal.SIGINT):
         if self.child.poll() is None:
             self.child.send_signal(signum)
-        self.printed += self.child.communicate(timeout=60)[0]
-        return self.child.returncode
+        self.printed += self.child.stdout.read()
+        return self.child.wait(60)
 
 
 @pytest.fixture
@@ -107,13 +107,14 @@ def test_one_run_from_start_to_clean(environment, up):
     first.child.kill()
     first.child.wait()
     again = up()
-    again.address()
+    address = again.address()
     assert [pid for pid, began in processes.items() if began and process.started_at(pid) == began] == []
     with psycopg.connect(state.running(Path(environment["PORTAL_STATE"]))["DATABASE_URL"]) as db:
         assert db.execute("SELECT answer FROM kept").fetchone() == (42,)
 
     processes = recorded(environment)
     assert again.stop() == 0
+    assert re.search(rf"\nSIGN-IN {address}/\S+\n", again.printed)
     assert again.printed.endswith("Stopped.\n")
     assert [pid for pid in processes if process.started_at(pid)] == []
     assert once(environment, "--clean").returncode == 0
