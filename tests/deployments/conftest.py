@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
@@ -14,6 +16,7 @@ from operations.models import Operation
 from tests import world
 from tests.deployments.simulated import SimulatedApp
 from tests.deployments.test_releases import artifact as bytes_of
+from tests.operations.worlds import registered
 
 PLACES = ("staging/us-central/api", "production/us-central/api", "production/us-east/api")
 
@@ -56,19 +59,21 @@ class Estate:
 
 
 @pytest.fixture
-def estate(db, tmp_path, monkeypatch, settings) -> Estate:
+def estate(db, tmp_path, settings) -> Iterator[Estate]:
     """Everything runs 1.0.0 in slot a; artifact 2.0.0 lies ready."""
     location, digest = bytes_of(tmp_path / "artifact.tar.gz")
     settings.ARTIFACT_SOURCES = [f"file://{tmp_path}/"]
     apps = {place: SimulatedApp(tmp_path / place.replace("/", "-")) for place in PLACES}
     for place in PLACES:
         world.component(place)
-    monkeypatch.setattr(plans, "connect", lambda key: apps[key])
-    return Estate(
-        apps=apps,
-        ci=world.account("ci", "ci", ("*", "*"), kind="service"),
-        owner=world.account("owner", "operations_owner"),
-        author=world.account("author", "operations_owner"),
-        location=location,
-        digest=digest,
-    )
+    with ExitStack() as replaced:
+        for kind in (plans.Canary, plans.Direct, plans.SwitchBack):
+            replaced.enter_context(registered(kind(apps.__getitem__)))
+        yield Estate(
+            apps=apps,
+            ci=world.account("ci", "ci", ("*", "*"), kind="service"),
+            owner=world.account("owner", "operations_owner"),
+            author=world.account("author", "operations_owner"),
+            location=location,
+            digest=digest,
+        )

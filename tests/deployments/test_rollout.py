@@ -117,7 +117,7 @@ def test_a_plan_that_no_longer_fits_the_world_changes_nothing(estate):
 
 
 def test_a_version_that_cannot_be_judged_is_withdrawn(estate, monkeypatch):
-    monkeypatch.setattr("deployments.plans.HORIZON_SECONDS", -1)
+    monkeypatch.setattr("deployments.plans.acts.HORIZON_SECONDS", -1)
     for place in (EAST, CENTRAL):
         estate.apps[place].requests_per_look = 0
     deployment = approved(estate)
