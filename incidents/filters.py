@@ -11,7 +11,7 @@ from incidents.lifecycle import incident as lifecycle
 from incidents.models import Incident
 from inventory.models import Environment
 
-STAGES = [("open", "Open"), ("working", "Being worked on"), ("all", "All")]
+STAGES = [("open", "Open"), ("working", "Being worked on"), ("all", "All, also closed")]
 
 
 def _environments(request: Any) -> Any:
@@ -21,7 +21,7 @@ def _environments(request: Any) -> Any:
 class IncidentFilter(django_filters.FilterSet):
     """``stage`` gathers states; ``mine`` is what the reader commands, acknowledged or was called for."""
 
-    stage = django_filters.ChoiceFilter(choices=STAGES, method="in_stage", label="Show", empty_label=None)
+    stage = django_filters.ChoiceFilter(choices=STAGES, method="in_stage", label="Show", empty_label="Open")
     state = django_filters.MultipleChoiceFilter(choices=lifecycle.choices, label="State")
     severity = django_filters.MultipleChoiceFilter(choices=severity.SEVERITIES, label="Severity")
     environment = django_filters.ModelChoiceFilter(

@@ -83,7 +83,31 @@ def _finish(incident: Any, actor: Any) -> Problems:
     return problems
 
 
+def _working(incident: Any, actor: Any) -> Problems:
+    return [] if incident.working else [f"Not possible while {incident.state_info.label.lower()}."]
+
+
+def _acknowledge(incident: Any, actor: Any) -> Problems:
+    if incident.working and incident.acknowledged_at and not incident.escalations.filter(state="running").exists():
+        return [f"{incident.acknowledged_by} has acknowledged it."]
+    return _working(incident, actor)
+
+
+def _take_command(incident: Any, actor: Any) -> Problems:
+    if incident.commander_id and incident.commander_id == getattr(actor, "person_id", None):
+        return ["You are in command."]
+    return _working(incident, actor)
+
+
+def _reclassify(incident: Any, actor: Any) -> Problems:
+    return ["It has not been classified yet."] if incident.state == "detected" else _working(incident, actor)
+
+
 GUARDS: dict[str, Callable[[Any, Any], Problems]] = {
+    "acknowledge": _acknowledge,
+    "take_command": _take_command,
+    "escalate": _working,
+    "reclassify": _reclassify,
     "mitigate": _mitigate,
     "resolve": _resolve,
     "regress": _regress,

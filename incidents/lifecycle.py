@@ -95,3 +95,19 @@ incident = Lifecycle(
         ),
     ),
 )
+
+# What happens to an incident without moving it: the same declaration, without states.
+VERBS = {
+    verb.name: verb
+    for verb in (
+        Transition(
+            *("acknowledge", (), "", "incidents.acknowledge", "Acknowledge", "acknowledged it"), fields=("note",)
+        ),
+        Transition(
+            *("take_command", (), "", "incidents.take_command", "Take command", "took command"), fields=("reason",)
+        ),
+        Transition(*("escalate", (), "", "incidents.escalate", "Call more people", "called more people")),
+        Transition(*("reclassify", (), "", "incidents.classify", "Change the severity", "changed the severity")),
+        Transition(*("comment", (), "", "incidents.comment", "Write a note", "wrote a note"), fields=("text",)),
+    )
+}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from identity import rights
 from identity.models import Scope
 from incidents.actions.opening import UNKNOWN_SERVICE, root_of
-from incidents.models import SignalSource
+from incidents.models import Incident, Schedule, SignalSource
+from incidents.rotation import Shift, shifts
 from inventory.models import Component, Environment, Service
+from portal import clock
 
 
 @dataclass(frozen=True)
@@ -66,3 +69,69 @@ def _unknown(environment: Environment, source: SignalSource, service: Service | 
         return Place(environment, source.scope, None, reason[:300])
     scope = rights.scope_for(environment.slug, service.slug if service else UNKNOWN_SERVICE)
     return Place(environment, scope, None, reason[:300])
+
+
+STAGES = (
+    ("detected", "Detected", "detected_at"),
+    ("classified", "Classified", "classified_at"),
+    ("paged", "Paged", "first_page_at"),
+    ("acknowledged", "Acknowledged", "acknowledged_at"),
+    ("mitigated", "Mitigated", "mitigated_at"),
+    ("resolved", "Resolved", "resolved_at"),
+    ("approved", "Reviewed", "approved_at"),
+    ("closed", "Closed", "closed_at"),
+)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One place of the strip: when it was reached (``None``: not yet), and how long after the one before."""
+
+    slug: str
+    label: str
+    at: datetime | None
+    after: timedelta | None
+
+
+def stages(incident: Incident) -> list[Stage]:
+    """The way of an incident as the strip shows it."""
+    found, before = [], incident.impact_started_at
+    for slug, label, name in STAGES:
+        at = getattr(incident, name)
+        found.append(Stage(slug, label, at, max(at - before, timedelta(0)) if at else None))
+        before = at or before
+    return found
+
+
+def clocks(incident: Incident) -> list[tuple[str, timedelta]]:
+    """The times that people answer for: how long it lasts, and how long each thing took."""
+    start, page = incident.impact_started_at, incident.first_page_at
+    found = [("Lasted" if not incident.working else "Lasts", incident.lasted)]
+    if page and incident.acknowledged_at:
+        found.append(("To acknowledge", max(incident.acknowledged_at - page, timedelta(0))))
+    if incident.mitigated_at:
+        found.append(("To mitigate", incident.mitigated_at - start))
+    if incident.resolved_at:
+        found.append(("To resolve", incident.resolved_at - start))
+    return found
+
+
+@dataclass(frozen=True)
+class Duty:
+    """A schedule with who has it now, and who comes next."""
+
+    schedule: Schedule
+    now: Shift
+    next: Shift | None
+
+
+def duties(days: int = 60) -> list[Duty]:
+    """Every schedule, with now and next."""
+    at = clock.now()
+    found = []
+    for schedule in Schedule.objects.select_related("team").prefetch_related("members__person", "overrides__person"):
+        coming = shifts(schedule.rotation(), schedule.replacements(), at, at + timedelta(days=days))
+        present = next(coming)
+        later = (shift for shift in coming if shift.member != present.member)
+        found.append(Duty(schedule, present, next(later, None)))
+    return found

@@ -1,6 +1,7 @@
 """Every verb of the app. Only these functions change an incident's state or append its events."""
 
 from incidents.actions.ending import cancel, close, finish, improve, merge, write_post_mortem
+from incidents.actions.oncall import override
 from incidents.actions.opening import classify, open, reclassify
 from incidents.actions.working import (
     acknowledge,
@@ -27,6 +28,7 @@ __all__ = [
     "merge",
     "mitigate",
     "open",
+    "override",
     "reclassify",
     "regress",
     "resolve",

@@ -1,0 +1,47 @@
+"""Where incidents show up on other screens."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from incidents.models import Incident
+from incidents.views.incidents import severity_of
+from portal import ui
+
+SHOWN = 8
+
+ui.nav("Incidents", "incident-list", icon="urgent", order=30, action="incidents.view")
+ui.nav("On call", "on-call", icon="phone-call", order=35, action="incidents.view")
+
+
+@ui.panel("dashboard", order=5)
+def open_incidents(request: HttpRequest, obj: Any) -> ui.Panel | None:
+    """The strip of what is wrong now; nothing when nothing is."""
+    rows = Incident.objects.visible_to(request.user).working()
+    return _panel(rows.select_related("environment"), "Open incidents", reverse("incident-list"))
+
+
+@ui.panel("service-detail", order=20)
+def of_service(request: HttpRequest, obj: Any) -> ui.Panel | None:
+    """What is open on the service, in every environment the reader may see."""
+    rows = Incident.objects.visible_to(request.user).open().filter(scope__service=obj.slug)
+    return _panel(rows.select_related("environment"), "Incidents", "")
+
+
+@ui.panel("component-detail", order=20)
+def of_component(request: HttpRequest, obj: Any) -> ui.Panel | None:
+    """The component's latest incidents, closed ones included."""
+    rows = Incident.objects.visible_to(request.user).filter(component=obj)
+    href = f"{reverse('incident-list')}?stage=all&component={obj.slug}"
+    return _panel(rows.select_related("environment"), "Incidents", href)
+
+
+def _panel(rows: Any, title: str, href: str) -> ui.Panel | None:
+    found = list(rows.order_by("-number")[:SHOWN])
+    if not found:
+        return None
+    context = {"incidents": [(incident, severity_of(incident)) for incident in found]}
+    return ui.Panel(title, "incidents/incident_panel.html", context, slug="incidents", icon="urgent", href=href)
