@@ -130,7 +130,7 @@ def test_a_refusal_is_recorded_without_what_was_typed(client):
     type_password(client, "owner", "hunter2secret")
     type_password(client, "hunter2secret", "x")
     events = list(Event.objects.filter(verb="identity.refuse_sign_in").order_by("seq"))
-    assert [event.subject_id for event in events][0] == str(owner.pk)
+    assert events[0].subject_id == str(owner.pk)
     assert [event.subject_label for event in events] == ["Owner", "failed sign-ins of one name"]
     assert "hunter2secret" not in str([vars(event) for event in events])
 
