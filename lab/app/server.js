@@ -28,13 +28,10 @@ let draining = false;
 const counts = new Map();
 const durations = new Map();
 
-if (release.crash_at_start) {
-  console.error(`${service} ${version}: told to crash at start`);
-  process.exit(1);
-}
+// Thrown rather than printed before an exit: PM2 writes an uncaught error into the log before the process ends.
+if (release.crash_at_start) throw new Error(`${service} ${version}: told to crash at start`);
 if (!Number.isInteger(port) || port < 1 || port > 65535) {
-  console.error(`${service} ${version}: PORT must be a port number, not "${process.env.PORT}"`);
-  process.exit(1);
+  throw new Error(`${service} ${version}: PORT must be a port number, not "${process.env.PORT}"`);
 }
 
 function readJson(file) {
@@ -174,8 +171,7 @@ function stop(signal) {
 process.on('SIGINT', () => stop('SIGINT'));
 process.on('SIGTERM', () => stop('SIGTERM'));
 server.on('error', (error) => {
-  console.error(`${service} ${version}: ${error.message}`);
-  process.exit(1);
+  throw error;
 });
 
 loadFaults();

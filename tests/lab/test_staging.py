@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import shutil
 import signal
 import subprocess
 import tarfile
+import threading
 from pathlib import Path
 
 import boto3
@@ -19,6 +21,7 @@ from botocore.exceptions import ClientError
 
 from drivers import connections, web
 from drivers.app import App
+from drivers.base import PermanentError
 from lab import files, ports, releases
 from lab.layout import REPOSITORY, SERVICES
 from tests.lab.conftest import Running, traces, until
@@ -230,6 +233,50 @@ def test_a_published_version_runs_beside_the_old_one_and_survives_a_restart_of_t
     assert {name: json.loads(answer.body)[name] for name in ("version", "slot")} == {"version": "1.1.0", "slot": "b"}
     assert releases.FIRST_VERSION == "1.0.0"
     shutil.rmtree(staging.lab.artifacts)
+
+
+def test_a_version_that_crashes_at_start_leaves_its_reason_and_nothing_running(staging):
+    app = connections.load(staging.lab.connections).driver(f"{CELL}/admin")
+    assert isinstance(app, App)
+    for name, data in releases.content(releases.release("1.9.0", crash_at_start=True)).items():
+        files.write(staging.lab.releases(CELL, "admin") / "1.9.0" / name, data)
+    with pytest.raises(PermanentError, match=r"admin 1\.9\.0: told to crash at start"):
+        app.start_slot("b", "1.9.0")
+    assert app.workers("b") == []
+    assert app.health("a").ok
+
+
+def test_no_request_fails_while_workers_are_reloaded(staging):
+    app = connections.load(staging.lab.connections).driver(f"{CELL}/play")
+    assert isinstance(app, App)
+    url = staging.connections()[f"{CELL}/nginx"]["url"].removeprefix("http://")
+    seen: list[int] = []
+    stop = threading.Event()
+
+    def post() -> None:
+        link = http.client.HTTPConnection(url, timeout=10)
+        try:
+            link.request("POST", "/play/", "{}")
+            seen.append(link.getresponse().status)
+        finally:
+            link.close()
+
+    def load() -> None:  # POST, which the edge may not repeat: a connection that is cut shows
+        while not stop.wait(0.02):
+            post()
+
+    loads = [threading.Thread(target=load) for _ in range(2)]
+    for one in loads:
+        one.start()
+    before = app.workers("a")[0]
+    for _ in range(2):
+        app.reload_worker(before.pm_id)
+    stop.set()
+    for one in loads:
+        one.join()
+    assert app.workers("a")[0].pid != before.pid
+    assert len(seen) > 50
+    assert set(seen) == {200}
 
 
 def test_down_stops_all_of_it_and_nothing_else(staging, tmp_path):
