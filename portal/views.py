@@ -15,6 +15,7 @@ from drf_spectacular.views import SpectacularAPIView
 
 from portal import clock, ui
 from portal.dispatch import reconcilers
+from portal.errors import Invalid
 from portal.http import page
 from portal.lifecycle import Tone
 from portal.models import Event, ReconcilerRun
@@ -127,11 +128,17 @@ def gallery(request: HttpRequest) -> HttpResponse:
 
 
 def api_docs(request: HttpRequest) -> HttpResponse:
-    """The API, browsable: the schema's operations as a page of our own (no foreign script)."""
+    """The API, browsable, one noun (``?noun=``) at a time: a page of our own, so no foreign script."""
     from drf_spectacular.generators import SchemaGenerator
 
     spec = SchemaGenerator().get_schema(request=None, public=True)
-    return page(request, "api_docs.html", {"operations": ui.api_operations(spec), "title": "API"})
+    groups = {group["tag"]: group["operations"] for group in ui.api_operations(spec)}
+    noun = request.GET.get("noun") or next(iter(groups), "")
+    if noun and noun not in groups:
+        raise Invalid(f"The API has no noun “{noun}”. Nouns: {', '.join(groups)}.")
+    return page(
+        request, "api_docs.html", {"groups": groups, "noun": noun, "operations": groups.get(noun), "title": "API"}
+    )
 
 
 async def live(request: HttpRequest) -> HttpResponseBase:

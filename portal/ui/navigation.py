@@ -14,7 +14,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject
 
 # One file per component; the cascade's order.
-SHEETS = ("tokens", "shell", "nav", "tone", "panel", "list", "form", "timeline", "message")
+SHEETS = ("tokens", "shell", "nav", "tone", "panel", "list", "form", "timeline", "rows", "message")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,12 @@ def nav(
     entries[url_name] = Entry(label, url_name, icon, order, action, section, letters[0] if letters else "")
 
 
+nav("Events", "event-list", icon="history", order=90, action="portal.view_events", section="Portal", key="e")
+nav("Status", "status", icon="heartbeat", order=91, section="Portal", key="u")
+nav("API", "api-docs", icon="api", order=92, section="Portal", key="y")
+ACCOUNT_LINKS = (("profile", "Your account", "user-circle"), ("gallery", "Components", "components"))
+
+
 def shell(request: HttpRequest) -> dict[str, Any]:
     """Context of every page: ``shell.account``, ``shell.sections`` and ``shell.places``. One query, when it is used."""
     return {"shell": SimpleLazyObject(lambda: _shell(request))}
@@ -64,7 +70,10 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
               if (not entry.action or entry.action in account.held) and (place := _place(entry, request))]  # fmt: skip
     names = list(dict.fromkeys(place["section"] for place in places))
     sections = [(name, [place for place in places if place["section"] == name]) for name in names]
-    return facts | {"account": account, "sections": sections, "places": places}
+    links = [
+        {"url": url, "label": label, "icon": icon} for name, label, icon in ACCOUNT_LINKS if (url := _address(name))
+    ]
+    return facts | {"account_links": links} | {"account": account, "sections": sections, "places": places}
 
 
 def _address(url_name: str) -> str:

@@ -76,7 +76,10 @@ def test_every_script_is_loaded_by_the_page_or_by_a_module():
 def test_every_style_is_loaded():
     from portal.ui.navigation import SHEETS
 
-    assert sorted(path.stem for path in (settings.BASE_DIR / "static" / "css").glob("*.css")) == sorted(SHEETS)
+    templates = " ".join(path.read_text() for path in (settings.BASE_DIR / "templates").rglob("*.html"))
+    sheets = {path.stem for path in (settings.BASE_DIR / "static" / "css").glob("*.css")}
+    assert [name for name in sheets if name not in SHEETS and f"css/{name}.css" not in templates] == []
+    assert set(SHEETS) - sheets == set()
 
 
 @pytest.mark.parametrize("scheme", [0, 1])
