@@ -92,7 +92,7 @@ class Act:
         """What undoing does, or why there is nothing to undo, in one sentence."""
         if self.undo is None:
             return self.why_no_undo
-        return self.undo_title or (inspect.getdoc(self.undo) or "").splitlines()[0]
+        return self.undo_title or (inspect.getdoc(self.undo) or "").partition("\n")[0]
 
 
 @dataclass(frozen=True)
