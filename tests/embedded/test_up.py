@@ -50,7 +50,9 @@ class Run:
     def stop(self, signum=signal.SIGINT):
         if self.child.poll() is None:
             self.child.send_signal(signum)
-        self.printed += self.child.stdout.read()
+        if not self.child.stdout.closed:
+            self.printed += self.child.stdout.read()
+            self.child.stdout.close()
         return self.child.wait(60)
 
 
