@@ -21,6 +21,7 @@ from tests.lab.conftest import available, traces, until
 from tests.need import need
 
 CENTRAL, EAST = "production/us-central/cache", "production/us-east/cache"
+SENTINEL = "production/us-central/sentinel"
 PRIMARY, REPLICA = "production/us-central/database", "production/us-east/database"
 
 
@@ -58,6 +59,12 @@ def database(lab: Lab) -> estate.Estate:
     return here
 
 
+def healthy(lab: Lab, *keys: str) -> list[bool | None]:
+    """What the portal's own drivers say."""
+    known = connections.load(lab.connections)
+    return [known.driver(key).observe().healthy for key in keys]
+
+
 def rows(here: estate.Estate) -> dict[str, Row]:
     return {row.component: row for row in here.rows()}
 
@@ -87,7 +94,9 @@ def test_a_killed_cache_primary_is_replaced_and_becomes_it_again_when_healed(lab
 
 def test_a_replica_that_was_cut_off_follows_again_when_healed(lab, cache):
     unit: Cache = cache.units[0]
+    assert healthy(lab, CENTRAL, EAST, SENTINEL) == [True, True, True]
     breaks.replication(lab)
+    assert healthy(lab, EAST) == [False]
     now = rows(cache)
     assert (now[EAST].state, now[EAST].detail) == (BROKEN, "replica, the link to the primary is down")
     with unit.nodes[0].client() as client:
@@ -122,11 +131,13 @@ def test_the_database_replica_follows_by_gtid_and_the_portal_cannot_write_to_it(
 
 def test_stopped_replication_threads_are_seen_and_started_again(lab, database):
     assert breaks.database(lab) == f"{REPLICA}: replication threads stopped"
+    assert healthy(lab, PRIMARY, REPLICA) == [True, False]
     now = rows(database)
     assert (now[PRIMARY].state, now[REPLICA].state) == (UP, BROKEN)
     assert now[REPLICA].detail == "replica, stopped threads: IO, SQL"
     assert heal.mend(database, lambda _: None) == []
     assert rows(database)[REPLICA].state == UP
+    assert healthy(lab, PRIMARY, REPLICA) == [True, True]
 
 
 def test_a_second_start_finds_the_data_of_the_first(lab, database):
