@@ -116,7 +116,7 @@ class SwitchBack(OnOneHost):
         warm = self.connect(subject.connection).health(params["from_slot"])
         if not warm.ok or warm.version != params["from_version"]:
             raise Invalid(f"{params['from_version']} no longer runs in slot {params['from_slot']} of {subject}.")
-        arguments = {"connection": subject.connection, **params}
+        arguments = {"connection": subject.connection, "weight": 100, **params}
         title = f"Give {params['from_version']} in slot {params['from_slot']} all traffic"
         return [StepDraft("return", title, arguments)]
 

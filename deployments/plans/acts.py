@@ -28,7 +28,6 @@ PROBES = 40
 LOOK_SECONDS = 2.0
 LOOKS_ONLY = "It only looks."
 RELEASE_STAYS = "A release folder that nobody runs changes nothing; the next try finds it there."
-STAYS_WITHDRAWN = "The version that was withdrawn is not brought back by itself."
 
 
 def connect(key: str) -> App:
@@ -68,7 +67,7 @@ class SlotActs:
             ),
             Act("prove", "Prove the result", self.prove, None, self.serves_everywhere, LOOKS_ONLY, 120),
             Act(
-                "return", "Give the old version all traffic", self.shift_home, None, self.back_home, STAYS_WITHDRAWN,
+                "return", "Give the old version all traffic", self.shift_home, self.shift_forth, self.back_home,
                 read=self.read_shift,
             ),
         )  # fmt: skip
@@ -135,6 +134,12 @@ class SlotActs:
 
     def read_shift(self, ctx: StepContext) -> Report:
         return self._seen(self._app(ctx))
+
+    def shift_forth(self, ctx: StepContext) -> Report:
+        """Give the newer version all traffic again."""
+        app = self._app(ctx)
+        app.shift(self._weights(ctx), f"{ctx.token}:forth", ctx.fence)
+        return self._seen(app)
 
     def shift_home(self, ctx: StepContext) -> Report:
         """Give the old version all traffic again, in one switch."""
