@@ -138,8 +138,7 @@ class _Try:
         body, record = (self._do, self._done) if forward else (self._undo, self._undone)
         tries = self.step.attempts if forward else self.step.undo_attempts
         try:
-            if tries > TRIES:
-                raise TriesUsedUp(f"It was begun {TRIES} times and never ended.")
+            self._check_tries(tries)
             with leases.renewed(self.claim, self.act.timeout_seconds):
                 output = redaction.plain(body())
         except plan.Wait as wait:
@@ -150,6 +149,11 @@ class _Try:
             self._failed(_explain(error), tries, forward=forward)
         else:
             record(output)
+
+    @staticmethod
+    def _check_tries(tries: int) -> None:
+        if tries > TRIES:
+            raise TriesUsedUp(f"It was begun {TRIES} times and never ended.")
 
     def _do(self) -> dict[str, Any]:
         if self.act.done(self.context):

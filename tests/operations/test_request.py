@@ -173,5 +173,5 @@ def test_a_kind_is_registered_once_per_version(counting):
 
 
 def test_unknown_plans_are_named():
-    with pytest.raises(plan.UnknownPlan, match="no plan tests.nothing version 0"):
+    with pytest.raises(plan.UnknownPlan, match=r"no plan tests\.nothing version 0"):
         plan.get("tests.nothing")

@@ -1,4 +1,4 @@
-"""The Celery application of the worker that is killed: the portal's own, with the counting plan and only the sweeper."""
+"""The Celery application of the worker that is killed: the portal's, with the counting plan and only the sweeper."""
 
 import django
 
