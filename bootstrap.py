@@ -193,7 +193,7 @@ def check():
         ("types", [programs / "mypy", "."]),
         ("imports", [programs / "lint-imports"]),
         ("migrations", [PYTHON, "-m", "tests.postgres", "makemigrations", "--check", "--dry-run"]),
-        ("generated documents", [PYTHON, "manage.py", "lifecycles", "--check"]),
+        ("generated documents", [PYTHON, "-m", "tests.postgres", "lifecycles", "--check"]),
         ("structure", [PYTHON, "-m", "pytest", "-q", "tests/structure"]),
     ]
     failed = []
