@@ -215,7 +215,12 @@ class Nginx(Driver):
             self.store.discard(generation)
             raise
         self.store.point(generation)
-        self._reload()
+        try:
+            self._reload()
+        except PermanentError:  # after a transient one, repeating completes what is already on disk
+            self.store.point(before)
+            self.store.discard(generation)
+            raise
         if not self._proven(generation):
             reason = self._last_error()
             self.store.point(before)

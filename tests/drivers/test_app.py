@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -97,20 +99,17 @@ def test_the_errors_of_a_bad_version_are_seen_per_slot(app):
     assert app.traffic(since, "none")["a"].requests == 0
 
 
-@pytest.mark.parametrize(
-    ("version", "reason"),
-    [
-        ("1.2.0-crash", "crashed while it started"),
-        ("1.3.0-sick", "/healthz answered 503"),
-        ("1.4.0-liar", "it says it is version 9.9.9"),
-        ("7.7.7", "has no release 7.7.7"),
-    ],
-)
-def test_a_bad_version_never_stays(app, version, reason):
+def test_a_bad_version_never_stays(app):
     app.start_slot("a", "1.0.0")
-    with pytest.raises(PermanentError, match=reason):
-        app.start_slot("b", version)
-    assert app.workers("b") == []
+    for version, reason in {
+        "1.2.0-crash": "(?s)crashed while it started.*this build is broken",
+        "1.3.0-sick": "/healthz answered 503",
+        "1.4.0-liar": "it says it is version 9.9.9",
+        "7.7.7": "has no release 7.7.7",
+    }.items():
+        with pytest.raises(PermanentError, match=reason):
+            app.start_slot("b", version)
+        assert app.workers("b") == []
     assert web.get(url(app)).body == "1.0.0"
 
 
@@ -138,6 +137,12 @@ def test_traffic_never_goes_to_a_slot_that_is_not_healthy(app):
     with pytest.raises(PermanentError, match="slot b of api is not healthy"):
         app.shift({"a": 90, "b": 10}, "op:1")
     assert app.weights() == {"a": 100, "b": 0}
+    assert app.probe_edge(5) == 0
+    app.pm2.delete(app.process_names["a"])
+    assert app.probe_edge(3) == 3
+    os.kill(app.nginx.observe().facts["processes"][0]["pid"], signal.SIGTERM)
+    until(lambda: not daemons.listening(int(app.nginx.url.rsplit(":", 1)[1])))
+    assert app.probe_edge(2) == 2
 
 
 def test_a_withdrawal_is_not_refused_because_a_slot_has_a_bad_moment(app):
@@ -176,16 +181,14 @@ def test_draining_waits_for_open_connections_and_then_goes_on(app):
         assert time.monotonic() - begun >= 1.0
 
 
-@pytest.mark.parametrize(
-    "version", ["../1.0.0", "1.0.0;id", "$(id)", "1.0.0\n", "", None, "1" * 1000, "-1.0.0", "1.0.0\0"]
-)
-def test_hostile_versions_and_slots_change_nothing(app, version):
-    with pytest.raises(InvalidInput):
-        app.start_slot("a", version)
-    for act in (app.stop_slot, app.workers, app.health, lambda slot: app.start_slot(slot, "1.0.0")):
+def test_hostile_versions_and_slots_change_nothing(app):
+    for version in ("../1.0.0", "1.0.0;id", "$(id)", "1.0.0\n", "", None, "1" * 1000, "-1.0.0", "1.0.0\0"):
         with pytest.raises(InvalidInput):
-            act(version or "c")
-    assert app.workers("a") == []
+            app.start_slot("a", version)
+        for act in (app.stop_slot, app.workers, app.health, lambda slot: app.start_slot(slot, "1.0.0")):
+            with pytest.raises(InvalidInput):
+                act(version or "c")
+    assert app.pm2.processes(app.process_names["a"]) == []
 
 
 def test_a_release_folder_that_leads_elsewhere_is_refused(app, place, releases):

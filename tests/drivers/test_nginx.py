@@ -11,12 +11,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 from drivers import web
 from drivers.base import InvalidInput, PermanentError, StaleFence, TransientError
 from drivers.locks import exclusive
-from drivers.nginx import Nginx, lay_out, layout
+from drivers.nginx import Nginx, lay_out, layout, processes
 from drivers.nginx import driver as nginx_driver
 from drivers.secret import SecretStore
 from tests.drivers import daemons
@@ -213,9 +214,9 @@ def test_old_generations_are_pruned_and_the_live_one_stays(edge):
     assert kept[-1] == edge.nginx.generation() == "00000013-t11"
 
 
-@pytest.mark.parametrize(
-    ("token", "weights", "fence"),
-    [
+def test_bad_input_is_refused_and_nothing_changes(edge):
+    before = tree(edge.nginx.prefix)
+    for token, weights, fence in [
         ("a b", {"api": B_ONLY}, None),
         ("../../etc", {"api": B_ONLY}, None),
         ("t\n", {"api": B_ONLY}, None),
@@ -228,14 +229,13 @@ def test_old_generations_are_pruned_and_the_live_one_stays(edge):
         ("t", {"api": B_ONLY}, -1),
         ("t", {"api": B_ONLY}, "7"),
         ("t", {"unknown": B_ONLY}, None),
-    ],
-)
-def test_bad_input_is_refused_and_nothing_changes(edge, token, weights, fence):
-    before = tree(edge.nginx.prefix)
-    with pytest.raises(PermanentError):
-        edge.nginx.switch(token, weights, fence)
+    ]:
+        with pytest.raises(PermanentError):
+            edge.nginx.switch(token, weights, fence)
     assert tree(edge.nginx.prefix) == before
-    assert edge.nginx.generation() == "00000001-layout"
+    assert edge.nginx.generation() == edge.nginx.served_generation() == "00000001-layout"
+    with pytest.raises(PermanentError, match="does not know the service unknown"):
+        edge.nginx.weights("unknown")
 
 
 def test_no_request_fails_during_five_switches_under_load(edge):
@@ -310,6 +310,48 @@ def test_a_master_that_ends_or_is_out_of_reach_is_told_apart(edge, monkeypatch, 
         patch.setattr(nginx_driver.os, "kill", refuse)
         with pytest.raises(kind, match=sentence):
             edge.nginx.switch("t", {"api": B_ONLY})
+    if kind is PermanentError:
+        assert edge.nginx.generation() == "00000001-layout"
+    else:  # repeating completes what is on disk
+        assert edge.nginx.switch("t", {"api": B_ONLY}).changed is True
+    assert edge.nginx.generation() == edge.nginx.served_generation()
+
+
+def test_a_master_that_dies_in_the_middle_is_transient(edge, monkeypatch):
+    master, calls = processes.master, []
+
+    def gone_at_the_second_look(prefix):
+        calls.append(prefix)
+        return master(prefix) if len(calls) == 1 else None
+
+    monkeypatch.setattr(processes, "master", gone_at_the_second_look)
+    with pytest.raises(TransientError, match="no nginx runs"):
+        edge.nginx.switch("t", {"api": B_ONLY})
+    monkeypatch.undo()
+    assert edge.nginx.switch("t", {"api": B_ONLY}).changed is True
+
+
+def test_a_silent_edge_is_reloaded_when_asked_for_what_is_live(edge, monkeypatch):
+    answers = iter([TransientError("silence"), TransientError("silence")])
+    served = edge.nginx.served_generation
+
+    def at_first_silent():
+        for problem in answers:
+            raise problem
+        return served()
+
+    monkeypatch.setattr(edge.nginx, "served_generation", at_first_silent)
+    assert edge.nginx.switch("t", {"api": A_ONLY}).changed is True
+
+
+def test_a_worker_that_ends_while_it_is_looked_at_is_left_out(edge, monkeypatch):
+    def gone(process):
+        if process.pid != edge.nginx.child.pid:
+            raise psutil.NoSuchProcess(process.pid)
+        return "somebody"
+
+    monkeypatch.setattr(psutil.Process, "username", gone)
+    assert [process["role"] for process in processes.describe(edge.nginx.prefix)] == ["master"]
 
 
 def test_a_damaged_live_tree_is_reported(edge):

@@ -121,14 +121,12 @@ def test_a_linked_release_is_resolved_before_pm2_sees_it(pm2, releases, place):
     assert pm2.delete(place.name.lower()) is True
 
 
-@pytest.mark.parametrize(
-    "name", ["a;id", "-rf", "all;", "a b", "$(id)", "x" * 1000, "a\nb", "a\0b", 'a"b', "../a", "", 7]
-)
-def test_hostile_names_reach_no_command(pm2, releases, name, monkeypatch):
+def test_hostile_names_reach_no_command(pm2, releases, monkeypatch):
     monkeypatch.setattr(pm2_driver.commands, "run", lambda *_, **__: pytest.fail("a command was run"))
-    for act in (pm2.delete, pm2.processes, lambda name: start(pm2, name, 20000, releases / "1.0.0")):
-        with pytest.raises(InvalidInput):
-            act(name)
+    for name in ("a;id", "-rf", "all;", "a b", "$(id)", "x" * 1000, "a\nb", "a\0b", 'a"b', "../a", "", 7):
+        for act in (pm2.delete, pm2.processes, lambda name: start(pm2, name, 20000, releases / "1.0.0")):
+            with pytest.raises(InvalidInput):
+                act(name)
 
 
 def test_hostile_values_reach_no_command(pm2, releases, monkeypatch):
