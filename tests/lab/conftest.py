@@ -129,8 +129,14 @@ def new_lab(tmp_path_factory: pytest.TempPathFactory, programs_are_there: None) 
 
 
 @pytest.fixture(scope="session")
-def staging(new_lab: Callable[[], Running]) -> Running:
-    """Staging, up and ready."""
-    one = new_lab()
-    one.run("up", "--only", "staging", "--base-port", str(one.base))
-    return one
+def staging_lab(new_lab: Callable[[], Running]) -> Running:
+    """The lab that the tests of staging share."""
+    return new_lab()
+
+
+@pytest.fixture
+def staging(staging_lab: Running) -> Running:
+    """Staging, up and ready, whatever test ran before."""
+    if not staging_lab.lab.selected():
+        staging_lab.run("up", "--only", "staging", "--base-port", str(staging_lab.base))
+    return staging_lab

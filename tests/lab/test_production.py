@@ -20,6 +20,8 @@ from lab.unit import BROKEN, UP, Row
 from tests.lab.conftest import available, traces, until
 from tests.need import need
 
+pytestmark = pytest.mark.xdist_group("lab")  # one worker: a second lab beside it would only be slower
+
 CENTRAL, EAST = "production/us-central/cache", "production/us-east/cache"
 SENTINEL = "production/us-central/sentinel"
 PRIMARY, REPLICA = "production/us-central/database", "production/us-east/database"

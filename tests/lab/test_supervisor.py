@@ -24,6 +24,8 @@ from lab.layout import REPOSITORY, Lab
 from lab.unit import DOWN, UP
 from tests.lab.conftest import Running, traces, until
 
+pytestmark = pytest.mark.xdist_group("lab")  # one worker: a second lab beside it would only be slower
+
 EDGE, CACHE = "staging/us-central/nginx", "staging/us-central/cache"
 
 
