@@ -164,8 +164,13 @@ def test_services_on_one_daemon_share_one_listing(tmp_path, monkeypatch):
             letter: {"process": f"{name}-{letter}", "port": 20000 + 2 * place + n} for n, letter in enumerate("ab")
         }
         facts[f"p/c/{name}"] = {
-            **{"driver": "app", "pm2": "p/c/pm2", "nginx": "p/c/nginx", "service": name},
-            **{"slots": ports_of, "instances": 1, "releases": str(tmp_path)},
+            "driver": "app",
+            "pm2": "p/c/pm2",
+            "nginx": "p/c/nginx",
+            "service": name,
+            "slots": ports_of,
+            "instances": 1,
+            "releases": str(tmp_path),
         }
     wanted = {uuid.uuid4(): key for key in ("p/c/api", "p/c/play", "p/c/pm2")}
     made = looks(wanted, connections(tmp_path, facts))

@@ -1,0 +1,51 @@
+"""Health on the screens of the estate, and the places in the navigation that lead to it."""
+
+from __future__ import annotations
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from inventory.models import Component, DataCenter, Environment, Service
+from observability import queries
+from observability.queries import Whole
+from portal import ui
+
+ui.nav("Dashboard", "dashboard", icon="layout-dashboard", order=10)
+ui.nav("Services", "service-list", icon="apps", order=20, action="inventory.view")
+ui.nav("Components", "component-list", icon="server-2", order=22, action="inventory.view")
+
+
+@ui.panel("service-detail", order=10)
+def service_health(request: HttpRequest, service: Service) -> ui.Panel | None:
+    """Each environment of a service, with its components by data center."""
+    return _health(request, Component.objects.filter(service=service), "environment", "Health")
+
+
+@ui.panel("environment-detail", order=10)
+def environment_health(request: HttpRequest, environment: Environment) -> ui.Panel | None:
+    """Each service of an environment."""
+    return _health(request, Component.objects.filter(environment=environment), "service", "Services")
+
+
+@ui.panel("data-center-detail", order=10)
+def data_center_health(request: HttpRequest, data_center: DataCenter) -> ui.Panel | None:
+    """What stands in a data center, by environment."""
+    return _health(request, Component.objects.filter(data_center=data_center), "environment", "Components")
+
+
+def _health(request: HttpRequest, rows: QuerySet[Component], by: str, title: str) -> ui.Panel | None:
+    groups: dict[object, Whole] = {}
+    for component in queries.with_health(rows.filter(pk__in=Component.objects.visible_to(request.user))):
+        groups.setdefault(getattr(component, by), Whole()).components.append(component)
+    if not groups:
+        return None
+    ordered = sorted(groups.items(), key=lambda group: str(group[0]))
+    return ui.Panel(title, "observability/health_panel.html", {"groups": ordered}, slug="health", icon="heartbeat")
+
+
+@ui.panel("component-detail", order=10)
+def component_health(request: HttpRequest, component: Component) -> ui.Panel | None:
+    """The latest reading with its facts, and latency over the last hours."""
+    health = queries.health_of(component)
+    context = {"health": health, "latency": queries.latency(component) if health else []}
+    return ui.Panel("Health", "observability/component_health.html", context, slug="health", icon="heartbeat")
