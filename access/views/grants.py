@@ -98,7 +98,7 @@ def extend(request: HttpRequest, key: str) -> HttpResponse:
     account: Any = request.user
     authorize(account, "access.request")
     grant = get_object_or_404(Grant.objects.select_related("scope"), key=key, account=account)
-    form = forms.ExtendForm(request.POST or None)
+    form = forms.ExtendForm(request.POST if request.method == "POST" else None)
     error: Refused | None = None
     if request.method == "POST" and form.is_valid():
         try:

@@ -57,7 +57,11 @@ def access_request_create(request: HttpRequest) -> HttpResponse:
     account: Any = request.user
     authorize(account, "access.request")
     asked = {name: request.GET[name] for name in ("service", "environment") if name in request.GET}
-    form = forms.RequestForm(request.POST or None, initial={"environment": "production", **asked}, account=account)
+    form = forms.RequestForm(
+        request.POST if request.method == "POST" else None,
+        initial={"environment": "production", **asked},
+        account=account,
+    )
     error: Refused | None = None
     if request.method == "POST" and form.is_valid():
         try:

@@ -63,7 +63,7 @@ def rolebinding_list(request: HttpRequest) -> HttpResponse:
 def bind_role(request: HttpRequest) -> HttpResponse:
     """Give a role."""
     authorize(request.user, "identity.bind_role")  # type: ignore[arg-type]
-    form = BindRoleForm(request.POST or None)
+    form = BindRoleForm(request.POST if request.method == "POST" else None)
     facts: dict[str, Any] = {"form": form, "title": "Give a role", "label": "Give role"}
     if request.method == "POST" and form.is_valid():
         try:
@@ -81,7 +81,7 @@ def unbind(request: HttpRequest, pk: str) -> HttpResponse:
     """Take a role away."""
     authorize(request.user, "identity.unbind")  # type: ignore[arg-type]
     binding = get_object_or_404(RoleBinding.objects.select_related("account__person", "team", "scope"), pk=pk)
-    form = ReasonForm(request.POST or None)
+    form = ReasonForm(request.POST if request.method == "POST" else None)
     facts = {"form": form, "title": f"Take away: {binding}", "label": "Take away"}
     if request.method == "POST" and form.is_valid():
         actions.unbind(binding, by=request.user, reason=form.cleaned_data["reason"])  # type: ignore[arg-type]

@@ -56,7 +56,7 @@ def enrol(request: HttpRequest) -> HttpResponse:
     there = entrance.local_path(request.POST.get("next") or request.GET.get("next"))
     if factors(account):
         require_fresh(account)
-    form = CodeForm(request.POST or None)
+    form = CodeForm(request.POST if request.method == "POST" else None)
     error: Refused | None = None
     device = _unconfirmed(request)
     if request.method == "POST" and form.is_valid():
@@ -133,7 +133,7 @@ def end_session(request: HttpRequest, session: str) -> HttpResponse:
 def create_token(request: HttpRequest) -> HttpResponse:
     """Make a token. The page that answers shows its text, and nothing ever will again."""
     account: Any = request.user
-    form = TokenForm(request.POST or None)
+    form = TokenForm(request.POST if request.method == "POST" else None)
     if request.method == "POST" and form.is_valid():
         token, text = actions.create_token(account, by=account, **form.cleaned_data)
         return http.page(request, "identity/token_made.html", {"token": token, "text": text, "title": "New API token"})

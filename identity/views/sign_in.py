@@ -71,7 +71,7 @@ def second_factor(request: HttpRequest) -> HttpResponse:
     account = entrance.pending(request)
     if account is None:
         return http.go(request, f"{reverse('sign-in')}?{urlencode({'next': there})}")
-    form = CodeForm(request.POST or None)
+    form = CodeForm(request.POST if request.method == "POST" else None)
     status = 200
     if request.method == "POST":
         device, status = _device(form, account, request)
@@ -113,7 +113,7 @@ def step_up(request: HttpRequest) -> HttpResponse:
     offers = _offers(account)
     if not any(offers.values()):
         return http.go(request, f"{reverse('enrol')}?{urlencode({'next': there})}")
-    form = CodeForm(request.POST or None)
+    form = CodeForm(request.POST if request.method == "POST" else None)
     status = 200
     if request.method == "POST":
         device, status = _device(form, account, request)
