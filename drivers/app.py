@@ -131,8 +131,10 @@ class App(Driver):
         weights, serving = self.weights(), self.serving()
         slots: dict[str, dict[str, Any]] = {}
         readings: dict[str, float] = {"instances": 0.0, "memory_bytes": 0.0, "cpu_percent": 0.0, "restarts": 0.0}
+        listed = self.pm2.processes()  # once for both slots: each call costs the start of a Node.js
         for slot in names.SLOTS:
-            workers, health = self.workers(slot), self.health(slot)
+            workers = [process for process in listed if process.name == self.process_names[slot]]
+            health = self.health(slot)
             online = sum(worker.online for worker in workers)
             slots[slot] = {
                 "weight": weights[slot],
