@@ -123,6 +123,7 @@ def _down(lab: Lab, _: argparse.Namespace) -> int:
     here = estate.everything(lab)
     stopped = here.down({daemon.COMMAND, daemon.SUPERVISOR, ""}) if here else []
     files.write_json(lab.selection, [])
+    lab.discard_runtime()
     for name in stopped:
         say(f"stopped {name}")
     say("lab: down")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+import shutil
 import stat
 import tempfile
 from dataclasses import dataclass
@@ -153,6 +154,12 @@ class Lab:
             raise LabError(f"{path} is not a folder of this account; remove it or set TMPDIR")
         path.chmod(0o700)
         return path
+
+    def discard_runtime(self) -> None:
+        """Remove the runtime folder where it lies outside the lab; only when no daemon runs."""
+        if self.root not in self.runtime.parents:
+            shutil.rmtree(self.runtime, ignore_errors=True)
+            del self.__dict__["runtime"]  # made again when it is asked for
 
     def selected(self) -> set[str]:
         """The environments that are meant to be up."""

@@ -103,7 +103,10 @@ class _Watch:
         stopped = self.here.down({SUPERVISOR})
         self.pool.shutdown(wait=True, cancel_futures=True)
         stopped += self.here.down({SUPERVISOR})  # what was just being started when the first round passed it
-        files.write_json(self.here.lab.selection, sorted(self._left()))
+        left = self._left()
+        files.write_json(self.here.lab.selection, sorted(left))
+        if not left:
+            self.here.lab.discard_runtime()
         self.say(f"lab: stopped {len(stopped)} daemons")
 
     def _left(self) -> set[str]:

@@ -43,6 +43,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, programs_are_there: None) -> I
     whole = estate.everything(made)
     assert whole is not None
     whole.down({COMMAND})
+    made.discard_runtime()
     assert traces(state) == []
 
 
@@ -163,4 +164,5 @@ def test_a_missing_program_leaves_its_part_out_and_says_which_package_brings_it(
     said: list[str] = []
     here.units = []
     here.up(COMMAND, said.append)
+    here.lab.discard_runtime()
     assert said == ["        production database          left out: the Debian package mariadb-server is not installed"]

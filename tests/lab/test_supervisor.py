@@ -126,17 +126,19 @@ def test_one_unit_that_fails_is_reported_and_the_others_start(tmp_path, programs
         assert {row.component: row.state for row in here.rows()} == {EDGE: DOWN, CACHE: UP}
     finally:
         here.down({COMMAND})
+        lab.discard_runtime()
     assert traces(tmp_path) == []
 
 
 def test_a_long_state_path_gets_a_short_folder_for_sockets(tmp_path):
     deep = tmp_path / ("a" * 60) / "lab"
-    runtime = Lab(deep).runtime
+    lab, other = Lab(deep), Lab(deep.parent / "other")
     try:
-        assert len(str(runtime)) < 60
-        assert runtime == Lab(deep).runtime
-        assert runtime != Lab(deep.parent / "other").runtime
-        assert runtime.stat().st_mode & 0o777 == 0o700
+        assert len(str(lab.runtime)) < 60
+        assert lab.runtime == Lab(deep).runtime != other.runtime
+        assert lab.runtime.stat().st_mode & 0o777 == 0o700
     finally:
-        runtime.rmdir()
-        Lab(deep.parent / "other").runtime.rmdir()
+        before = lab.runtime
+        lab.discard_runtime()
+        other.discard_runtime()
+    assert not before.exists()
