@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import django_filters
+from django.http import HttpRequest
 
 from operations import lifecycle, plan
 from operations.models import Operation, OperationQuerySet
@@ -12,6 +15,20 @@ from operations.models import Operation, OperationQuerySet
 
 def _kinds() -> list[tuple[str, str]]:
     return sorted({(kind, known.title.format(subject="…")) for (kind, _), known in plan.registry.items()})
+
+
+def _environments_of(request: HttpRequest | None) -> Callable[[], list[tuple[str, str]]]:
+    """The choices of the environment filter, asked for once and only when they are needed."""
+
+    @functools.cache
+    def choices() -> list[tuple[str, str]]:
+        if request is None:
+            return []
+        seen = Operation.objects.visible_to(request.user).order_by("scope__environment")
+        return [(slug, slug) for slug in seen.values_list("scope__environment", flat=True).distinct()]
+
+    # A form copies its fields deeply: a plain function is left as it is, anything else drags the request along.
+    return lambda: choices()
 
 
 class OperationFilter(django_filters.FilterSet):
@@ -31,13 +48,7 @@ class OperationFilter(django_filters.FilterSet):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.filters["environment"].extra["choices"] = self._environments
-
-    def _environments(self) -> list[tuple[str, str]]:
-        if self.request is None:
-            return []
-        seen = Operation.objects.visible_to(self.request.user).order_by("scope__environment")
-        return [(slug, slug) for slug in seen.values_list("scope__environment", flat=True).distinct()]
+        self.filters["environment"].extra["choices"] = _environments_of(self.request)
 
     def only_open(self, rows: OperationQuerySet, name: str, value: Any) -> OperationQuerySet:
         """``?open=true``: what has not ended; ``?open=false``: what has."""

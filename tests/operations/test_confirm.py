@@ -28,7 +28,7 @@ def test_confirming_waits_for_approval_where_one_is_needed(at, owner):
 
 def test_confirming_needs_the_plans_own_right(at):
     developer = world.account("developer", "developer", ("production", "*"))
-    with pytest.raises(Denied, match="inventory.reload"):
+    with pytest.raises(Denied, match=r"inventory\.reload"):
         actions.confirm(at("planned"), by=developer)
 
 
