@@ -75,7 +75,8 @@ class Availability:
 class Actor(Protocol):
     """Whoever acts: an account, or the system itself (``portal.events.SYSTEM``)."""
 
-    pk: Any
+    @property
+    def pk(self) -> Any: ...
 
     def has_perm(self, perm: str, obj: Any = None) -> bool: ...
 
