@@ -7,7 +7,6 @@ from typing import Any
 import structlog
 from django.db import Error as DatabaseError
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework import exceptions
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -21,7 +20,7 @@ from portal.api import PROBLEM, Problem
 
 log = structlog.get_logger(__name__)
 ANSWERS = {code: OpenApiResponse(Problem) for code in (400, 401, 413, 422, 503)}
-TITLES = {400: "Invalid input", 413: "Too large", 422: "Invalid input", 503: "Not now"}
+TITLES = {400: "Invalid input", 401: "Unauthorized", 413: "Too large", 422: "Invalid input", 503: "Not now"}
 
 
 class AlertmanagerView(APIView):
@@ -35,6 +34,8 @@ class AlertmanagerView(APIView):
     def post(self, request: Request, source: str) -> Response:
         """Take the alerts of one webhook call. Committed whole before 200 is answered."""
         sender = _sender(request, source)
+        if sender is None:
+            return _problem(401, "There is no source of this name with this key.", [])
         body = request._request.read(MAX_BODY + 1)
         try:
             received = intake.receive(
@@ -55,15 +56,12 @@ class AlertmanagerView(APIView):
         return Response(answer)
 
 
-def _sender(request: Request, slug: str) -> SignalSource:
-    """The source whose key was sent. An unknown source and a wrong key get the same answer."""
+def _sender(request: Request, slug: str) -> SignalSource | None:
+    """The source whose key was sent. An unknown source and a wrong key are told apart by nobody."""
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     source = SignalSource.objects.filter(slug=slug, kind=SignalSource.Kind.ALERTMANAGER).first()
-    if source is None or scheme.lower() != "bearer" or not source.accepts(key.strip()):
-        refusal = exceptions.AuthenticationFailed("There is no source of this name with this key.")
-        refusal.auth_header = 'Bearer realm="signals"'  # type: ignore[attr-defined]
-        raise refusal
-    return source
+    known = source is not None and scheme.lower() == "bearer" and source.accepts(key.strip())
+    return source if known else None
 
 
 def _problem(status: int, detail: str, problems: list[str]) -> Response:
@@ -72,4 +70,6 @@ def _problem(status: int, detail: str, problems: list[str]) -> Response:
     response = Response(body, status=status, content_type=PROBLEM)
     if status == 503:
         response["Retry-After"] = "5"
+    if status == 401:
+        response["WWW-Authenticate"] = 'Bearer realm="signals"'
     return response
