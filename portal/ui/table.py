@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.http import urlencode
 
 from portal.errors import Invalid
 from portal.lifecycle import Tone
@@ -237,9 +238,19 @@ class Table:
     def here(self) -> str:
         return self.url()
 
+    @functools.cached_property
+    def kept(self) -> list[tuple[str, str]]:
+        """Parameters of the page that are not this list's; a search leaves them as they are."""
+        own = {self.prefix + name for name in ("q", "sort", "page", "export")}
+        own |= {bound.html_name for bound in self.filterset.form} if self.filterset else set()
+        pairs = [(name, value) for name, values in self.request.GET.lists() for value in values]
+        # Widgets of two parts add a suffix: "opened_after".
+        return [(name, value) for name, value in pairs if not {name, name.rpartition("_")[0]} & own]
+
     @property
     def plain(self) -> str:
-        return self.request.path
+        """This page's address without search, filters, order and page."""
+        return f"{self.request.path}?{urlencode(self.kept)}" if self.kept else self.request.path
 
     @property
     def previous(self) -> str:

@@ -141,3 +141,12 @@ def test_two_lists_on_a_page_do_not_disturb_each_other():
     first, second = people(request, 5), people(request, 5, name="other")
     assert [row["name"] for row in first.objects] == ["row 0001"]
     assert [row["name"] for row in second.objects] == ["row 0002"]
+
+
+@pytest.mark.django_db
+def test_a_search_keeps_the_parameters_of_the_page_and_clearing_it_too():
+    table = components(get(section="lists", q="x", kind="cache", page="1"), filterset=Filter)
+    assert table.kept == [("section", "lists")]
+    assert table.plain == "/components/?section=lists"
+    text = page(get(section="lists"), "components/table.html", {"table": table}).content.decode()
+    assert '<input type="hidden" name="section" value="lists">' in text
