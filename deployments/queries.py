@@ -35,6 +35,12 @@ def waves(deployment: Deployment) -> list[WaveView]:
     return [_view(wave) for wave in rows]
 
 
+def topics(views: list[WaveView]) -> str:
+    """What a browser listens to beside the deployment itself: the operations of its waves."""
+    ids = [pk for view in views for pk in (view.wave.operation_id, view.wave.back_id) if pk]
+    return " ".join(f"operations.operation:{pk}" for pk in ids)
+
+
 def _view(wave: Wave) -> WaveView:
     steps = list(wave.operation.steps.all()) if wave.operation else []
     done = [step for step in steps if step.state == "done"]

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
+from django.urls import reverse
 
 from deployments import actions, queries
 from deployments.filters import ArtifactFilter, DeploymentFilter
@@ -98,8 +99,16 @@ def _deployment(request: HttpRequest, key: str) -> Deployment:
 def deployment_detail(request: HttpRequest, key: str) -> HttpResponse:
     """One deployment: its waves, each step as planned and as it goes, and the traffic picture."""
     deployment = _deployment(request, key)
-    context = {"deployment": deployment, "waves": queries.waves(deployment), "title": deployment.url_key}
-    return page(request, "deployments/deployment_detail.html", {**context, "environment": deployment.environment.kind})
+    waves = queries.waves(deployment)
+    context = {
+        "deployment": deployment,
+        "waves": waves,
+        "topics": queries.topics(waves),
+        "title": deployment.url_key,
+        "environment": deployment.environment.kind,
+        "crumbs": [("Deployments", reverse("deployment-list"))],
+    }
+    return page(request, "deployments/deployment_detail.html", context)
 
 
 def approve(request: HttpRequest, key: str) -> HttpResponse:

@@ -166,7 +166,8 @@ class App(Driver):
 
         Nothing changes when it runs there already. Otherwise what is in the slot is replaced, unless it takes traffic
         (`PermanentError`). A release that is not there, a port that another program holds, a worker that crashes or
-        is not healthy in time: `PermanentError`, and nothing of the attempt is left running.
+        is not healthy in time: `PermanentError`, and nothing of the attempt is left running. PM2's list is saved, so
+        that a restart of PM2 brings back what runs now.
         """
         release = self._release(names.version(version))
         process, port = self.process_names[names.slot(slot)], self.ports[slot]
@@ -186,6 +187,7 @@ class App(Driver):
                 f"{self.service} {version} never became healthy in slot {slot}: "
                 f"{health.error or f'it says it is version {health.version}'}"
             )
+        self.pm2.save()
         return started
 
     def stop_slot(self, slot: str) -> bool:
@@ -201,7 +203,9 @@ class App(Driver):
         deadline = time.monotonic() + self.drain_seconds
         while self.connections(slot) and time.monotonic() < deadline:
             time.sleep(0.1)
-        return self.pm2.delete(self.process_names[slot])
+        stopped = self.pm2.delete(self.process_names[slot])
+        self.pm2.save()
+        return stopped
 
     def connections(self, slot: str) -> int:
         """Established TCP connections to the slot's port on this host."""
