@@ -80,8 +80,10 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "portal.http.RequestContextMiddleware",
+    # Pages and style sheets travel compressed; Django pads pages against guessing secrets from their length.
+    "django.middleware.gzip.GZipMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "servestatic.middleware.ServeStaticMiddleware",
     "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -172,9 +174,11 @@ STATICFILES_DIRS = [
     BASE_DIR / "static",
     ("vendor/tabler", BASE_DIR / "node_modules" / "@tabler" / "core" / "dist" / "css"),
 ]
-# Files are found where they lie and served compressed by the web process: no build step.
-WHITENOISE_USE_FINDERS = True
-WHITENOISE_AUTOREFRESH = DEBUG
+# Files are found where they lie and served by the web process: no build step.
+SERVESTATIC_USE_FINDERS = True
+SERVESTATIC_AUTOREFRESH = DEBUG
+SERVESTATIC_ALLOW_ALL_ORIGINS = False
+SERVESTATIC_MAX_AGE = 300
 
 # Only artifacts below these addresses are fetched: a CI server must not be able to name any file or host.
 ARTIFACT_SOURCES = os.environ.get("PORTAL_ARTIFACT_SOURCES", f"file://{STATE_DIR}/lab/artifacts/").split(",")
@@ -286,6 +290,10 @@ LOGGING = {
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     # Collectors ask dozens of addresses every few seconds; an answer is no news.
-    "loggers": {"httpx": {"level": "WARNING"}},
+    # A line a second for every tick of every reconciler would bury what matters; their status page tells.
+    "loggers": {
+        name: {"level": "WARNING"}
+        for name in ("celery.beat", "celery.worker.strategy", "celery.app.trace", "httpx", "httpcore", "apprise")
+    },
     "root": {"handlers": ["stderr"], "level": os.environ.get("PORTAL_LOG_LEVEL", "INFO")},
 }

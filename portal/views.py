@@ -147,4 +147,6 @@ async def live(request: HttpRequest) -> HttpResponseBase:
     stream = StreamingHttpResponse(updates.stream(topics), content_type="text/event-stream")
     stream["Cache-Control"] = "no-store"
     stream["X-Accel-Buffering"] = "no"
+    # Compressing would hold events back until a block is full.
+    stream["Content-Encoding"] = "identity"
     return stream
