@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import urlsplit
 
 import semver
@@ -46,26 +47,29 @@ def announce(
                 f"{service.slug} {version} is known with the digest {known.digest}; a version never changes."
             )
         return known
-    person = Person.objects.filter(email__iexact=author).first() if author else None
-    try:
-        with transaction.atomic():
-            artifact = Artifact.objects.create(
-                service=service,
-                scope=scope,
-                version=version,
-                digest=digest,
-                location=location,
-                commit=commit,
-                author=person,
-                author_label=author,
-                run_url=run_url,
-            )
-    except IntegrityError as error:
-        raise Conflict("These bytes are known as another version, or this version was announced just now.") from error
+    artifact = _keep(
+        service=service,
+        scope=scope,
+        version=version,
+        digest=digest,
+        location=location,
+        commit=commit,
+        author=Person.objects.filter(email__iexact=author).first() if author else None,
+        author_label=author,
+        run_url=run_url,
+    )
     record("deployments.announce", artifact, by=by, after={"version": version, "digest": digest, "commit": commit})
     for environment, _ in staging:
         request(artifact, by=by, environment=environment)
     return artifact
+
+
+def _keep(**facts: Any) -> Artifact:
+    try:
+        with transaction.atomic():
+            return Artifact.objects.create(**facts)
+    except IntegrityError as error:
+        raise Conflict("These bytes are known as another version, or this version was announced just now.") from error
 
 
 def _staging_of(service: Service) -> list[tuple[Environment, Scope]]:

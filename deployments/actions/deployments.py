@@ -152,7 +152,8 @@ def supersede(deployment: Deployment, *, by: Actor, newer: Deployment) -> Deploy
 def _end(deployment: Deployment, verb: str, by: Actor, reason: str) -> Deployment:
     move(deployment, verb, by=by, finished_at=clock.now(), outcome=reason)
     for wave in deployment.waves.filter(operation__state="planned").select_related("operation"):
-        operations.cancel(wave.operation, by=DRIVER, reason=reason)
+        if wave.operation:
+            operations.cancel(wave.operation, by=DRIVER, reason=reason)
     record(f"deployments.{verb}", deployment, by=by, reason=reason)
     return deployment
 

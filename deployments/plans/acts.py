@@ -73,7 +73,8 @@ class SlotActs:
         )  # fmt: skip
 
     def _app(self, ctx: StepContext) -> App:
-        return self.connect(ctx.arguments["connection"])
+        app: App = self.connect(ctx.arguments["connection"])
+        return app
 
     def _weights(self, ctx: StepContext) -> dict[str, int]:
         share = ctx.arguments["weight"]
@@ -84,7 +85,7 @@ class SlotActs:
 
     def baseline_holds(self, ctx: StepContext) -> bool:
         app, slot = self._app(ctx), ctx.arguments["from_slot"]
-        return app.weights() == self._home(ctx) and app.version(slot) == ctx.arguments["from_version"]
+        return app.weights() == self._home(ctx) and app.version(slot) == str(ctx.arguments["from_version"])
 
     def check_baseline(self, ctx: StepContext) -> Report:
         app, slot = self._app(ctx), ctx.arguments["from_slot"]
@@ -96,7 +97,7 @@ class SlotActs:
         return {"serving": slot, "version": ctx.arguments["from_version"]}
 
     def release_there(self, ctx: StepContext) -> bool:
-        return releases.digest_of(self._app(ctx).releases / ctx.params["version"]) == ctx.params["digest"]
+        return releases.digest_of(self._app(ctx).releases / ctx.params["version"]) == str(ctx.params["digest"])
 
     def fetch(self, ctx: StepContext) -> Report:
         ctx.log(f"fetching {ctx.params['location']}")

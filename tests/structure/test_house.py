@@ -72,7 +72,9 @@ def test_the_ledger_lists_nothing_that_fits_again():
 
 
 def test_the_kernel_stays_small():
-    assert sum(lines(path) for path in modules("portal")) <= 2600
+    """What apps stand on. Settings, commands and the embedded servers stand beside it (decision 5)."""
+    beside = {"embedded", "management", "settings.py"}
+    assert sum(lines(path) for path in modules("portal") if not beside & set(path.relative_to(ROOT).parts)) <= 2500
 
 
 def test_there_is_no_utils_module():
@@ -93,11 +95,12 @@ def test_only_verbs_record_events(app):
 
 @pytest.mark.parametrize("app", APPS)
 def test_drivers_are_imported_only_where_the_world_is_touched(app):
+    """Errors and secret references touch nothing."""
     allowed = {"plans", "reconcile", "collectors"}
     outside = [
         str(path.relative_to(ROOT))
         for path in modules(app)
-        if re.search(r"^\s*(from|import) drivers\b", path.read_text(), re.MULTILINE)
+        if re.search(r"^\s*(from|import) drivers\b(?!\.(errors|secret))", path.read_text(), re.MULTILINE)
         and not allowed & {path.stem, *path.parts}
     ]
     assert outside == []
