@@ -1,5 +1,7 @@
 """What the screens ask for."""
 
+from typing import Any
+
 from django import forms
 
 from deployments.models import Artifact
@@ -17,9 +19,7 @@ class ReasonForm(forms.Form):
 class RequestForm(forms.Form):
     """Which environment an artifact goes to next."""
 
-    environment = forms.ModelChoiceField(queryset=Environment.objects.none(), to_field_name="slug", empty_label=None)
-
-    def __init__(self, *args: object, artifact: Artifact, **kwargs: object) -> None:
+    def __init__(self, *args: Any, artifact: Artifact, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         places = Environment.objects.filter(components__service=artifact.service, components__kind="app").distinct()
-        self.fields["environment"].queryset = places
+        self.fields["environment"] = forms.ModelChoiceField(places, to_field_name="slug", empty_label=None)

@@ -159,7 +159,7 @@ class Deployment(Stateful):
             return "Only a person can approve."
         if person == self.artifact.author_id:
             return "You wrote this version; somebody else approves it."
-        if self.requested_by_id and person == self.requested_by.person_id:
+        if self.requested_by and person == self.requested_by.person_id:
             return "You asked for this deployment; somebody else approves it."
         return ""
 

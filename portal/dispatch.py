@@ -33,7 +33,7 @@ def nudge(task: str, *args: Any, queue: str = "default") -> None:
 
 def _send(task: str, args: tuple[Any, ...], queue: str) -> None:
     if settings.CELERY_TASK_ALWAYS_EAGER:
-        app.tasks[task].apply(args=[str(arg) for arg in args])
+        app.tasks[task].apply(args=tuple(str(arg) for arg in args))
         return
     try:
         app.send_task(task, args=[str(arg) for arg in args], queue=queue, retry=False)
