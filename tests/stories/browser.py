@@ -1,0 +1,173 @@
+"""A portal started as a newcomer would, and people who use it in a real browser."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django_otp.oath import hotp
+from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
+
+from portal.embedded import state
+
+CHROMIUM = shutil.which("chromium")
+# As root Chromium needs no sandbox; the rest keeps it from calling home.
+ARGUMENTS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+STEP = 30
+
+
+class Portal:
+    """One ``manage.py up`` with the lab, in a state folder of its own."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        named = {"DATABASE_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE", "LAB", "PYTEST_XDIST_WORKER"}
+        self.env = {name: value for name, value in os.environ.items() if name not in named}
+        self.env |= {"PORTAL_STATE": str(folder), "PORT": str(port)}
+        self.address = f"http://127.0.0.1:{port}"
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, str(state.REPOSITORY / "manage.py"), "up"]
+        self.process = subprocess.Popen(
+            command, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+        assert self.process.stdout is not None
+        printed = []
+        for line in self.process.stdout:
+            printed.append(line)
+            if line.startswith("Ctrl-C stops everything"):
+                return
+        raise AssertionError("never ready:\n" + "".join(printed))
+
+    def stop(self) -> None:
+        assert self.process is not None
+        assert self.process.stdout is not None
+        self.process.send_signal(signal.SIGINT)
+        self.process.stdout.read()
+        self.process.stdout.close()
+        self.process.wait(60)
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a management command against this portal."""
+        command = [sys.executable, str(state.REPOSITORY / "manage.py"), *words]
+        return subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=120, check=False)
+
+    def manage(self, *words: str) -> str:
+        """Run a management command that must succeed; what it printed."""
+        done = self.run(*words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def mails(self) -> list[str]:
+        return [path.read_text() for path in sorted((self.folder / "mail").glob("*"))]
+
+
+def until(condition: Callable[[], Any], seconds: float) -> Any:
+    """The first true value of ``condition``; fails when there is none in time."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not true within {seconds} s"
+        time.sleep(0.2)
+    return value
+
+
+@dataclass
+class Someone:
+    """A person with an authenticator app, signed in to a browser window of their own."""
+
+    portal: Portal
+    browser: Browser
+    account: str
+    width: int = 1280
+    page: Page = field(init=False)
+    last_step: int = 0
+
+    def __post_init__(self) -> None:
+        context = self.browser.new_context(viewport={"width": self.width, "height": 900}, base_url=self.portal.address)
+        context.set_default_timeout(20_000)
+        self.page = context.new_page()
+        self.faults: list[str] = []
+        self.page.on("console", lambda message: self._heard(message.type, message.text))
+        self.page.on("pageerror", lambda error: self.faults.append(str(error)))
+        self._sign_in()
+
+    def _heard(self, kind: str, text: str) -> None:
+        # Answers such as 422 are part of the story; what the policy blocks or a script throws is not.
+        if kind == "error" and "Failed to load resource" not in text:
+            self.faults.append(text)
+
+    def _secret(self) -> dict[str, str]:
+        known: dict[str, dict[str, str]] = json.loads((self.portal.folder / "secrets" / "demo.json").read_text())
+        return known[self.account]
+
+    def code(self) -> str:
+        """A one-time code that was not used yet; the portal takes the next period's a little early."""
+        while (step := max(self.last_step + 1, int(time.time()) // STEP)) > int(time.time()) // STEP + 1:
+            time.sleep(0.5)
+        self.last_step = step
+        return f"{hotp(bytes.fromhex(self._secret()['totp']), step):06d}"
+
+    def _sign_in(self) -> None:
+        self.page.goto("/")
+        self.page.get_by_label("Account").fill(self.account)
+        self.page.get_by_label("Password").fill(self._secret()["password"])
+        self.page.get_by_role("button", name="Sign in", exact=True).click()
+        self.page.get_by_label("One-time code").fill(self.code())
+        self.page.get_by_role("button", name="Continue").click()
+        expect(self.page.get_by_role("heading", name="Dashboard")).to_be_visible()
+
+    def go(self, path: str) -> Page:
+        self.page.goto(path)
+        return self.page
+
+    def press(self, name: str, **fields: str) -> Page:
+        """Follow the button ``name`` to its page, fill the fields in by label, and press its button."""
+        main = self.page.locator("main")
+        button = main.get_by_role("link", name=name, exact=True).or_(main.get_by_role("button", name=name, exact=True))
+        try:
+            button.first.click()
+        except TimeoutError as error:
+            raise AssertionError(f"{self.account} sees no “{name}” on {self.page.url}:\n{main.inner_text()}") from error
+        return self.answer(name, **fields)
+
+    def answer(self, button: str, **fields: str) -> Page:
+        form = self.page.locator("main form.action-form")
+        for name, value in fields.items():
+            widget = form.locator(f"[name={name}]")
+            if widget.evaluate("it => it.tagName") == "SELECT":
+                self._choose(widget, value)
+            else:
+                widget.fill(value)
+        if form.count():
+            form.get_by_role("button", name=re.compile(button)).first.click()
+        return self.page
+
+    def _choose(self, widget: Locator, text: str) -> None:
+        """Select the option whose value or label is ``text``, in any case."""
+        for option in widget.locator("option").all():
+            if text.lower() in ((option.get_attribute("value") or "").lower(), option.inner_text().lower()):
+                widget.select_option(value=option.get_attribute("value"))
+                return
+        raise AssertionError(f"no option {text} among {widget.inner_text()}")
+
+    def step_up(self) -> Page:
+        """Show the second factor again when the portal asks for it."""
+        self.page.wait_for_url("**/step-up/**")
+        self.page.get_by_label("One-time code").fill(self.code())
+        self.page.locator("main form.action-form button").first.click()
+        self.page.wait_for_load_state()
+        return self.page
