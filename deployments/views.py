@@ -15,7 +15,7 @@ from deployments.forms import ApproveForm, ReasonForm, RequestForm
 from deployments.models import Artifact, Deployment
 from portal import ui
 from portal.http import page
-from portal.lifecycle import Tone, Transition
+from portal.lifecycle import Tone, Transition, authorize
 
 KEY = re.compile(r"DEP-([0-9]{1,9})")
 REQUEST = Transition(
@@ -25,6 +25,7 @@ REQUEST = Transition(
 
 def artifact_list(request: HttpRequest) -> HttpResponse:
     """Every version CI announced, newest first."""
+    authorize(request.user, "deployments.view")
     table = ui.Table(
         request,
         Artifact.objects.visible_to(request.user).select_related("service"),
@@ -68,6 +69,7 @@ def request(request: HttpRequest, pk: Any) -> HttpResponse:
 
 def deployment_list(request: HttpRequest) -> HttpResponse:
     """What is on its way, and what arrived."""
+    authorize(request.user, "deployments.view")
     table = ui.Table(
         request,
         Deployment.objects.visible_to(request.user).select_related("artifact__service", "environment", "service"),

@@ -28,7 +28,7 @@ def address(notification: Notification) -> str:
 def read(token: str) -> Notification | None:
     """The message that the link names; ``None`` when it was forged, is older than a day, or is gone."""
     try:
-        pk = uuid.UUID(signing.loads(token, salt=SALT, max_age=LASTS))
+        pk = uuid.UUID(str(signing.loads(token, salt=SALT, max_age=LASTS)))
     except (signing.BadSignature, ValueError, TypeError):
         return None
     found = Notification.objects.select_related(

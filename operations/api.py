@@ -42,7 +42,7 @@ class ApprovalSerializer(serializers.ModelSerializer[Approval]):
 
 
 class OperationSummary(serializers.ModelSerializer[Operation]):
-    label = serializers.CharField(read_only=True)
+    label = serializers.CharField(read_only=True)  # type: ignore[assignment]  # a field of that name, not its label
     environment = serializers.CharField(source="scope.environment", read_only=True)
     service = serializers.CharField(source="scope.service", read_only=True)
 

@@ -15,6 +15,7 @@ from operations.forms import ApproveForm, ReasonForm, SettleForm
 from operations.models import Operation
 from portal import ui
 from portal.http import page
+from portal.lifecycle import authorize
 
 VERBS: dict[str, tuple[Any, type[forms.Form]]] = {
     "confirm": (actions.confirm, forms.Form),
@@ -29,6 +30,7 @@ VERBS: dict[str, tuple[Any, type[forms.Form]]] = {
 @require_safe
 def operation_list(request: HttpRequest) -> HttpResponse:
     """Operations the reader may see, newest first."""
+    authorize(request.user, "operations.view")
     table = ui.Table(
         request,
         Operation.objects.visible_to(request.user).select_related("scope"),

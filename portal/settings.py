@@ -228,6 +228,7 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Inventory, health, incidents, operations, access and deployments of one platform.",
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "REDOC_DIST": "SIDECAR",

@@ -45,6 +45,13 @@ def start(incident: Incident, *, by: Actor) -> Escalation:
     return escalation
 
 
+def call_again(escalation: Escalation, *, reason: str) -> None:
+    """Start an answered escalation from its first step again: who answered has gone quiet."""
+    escalation.state, escalation.step, escalation.round = Escalation.State.RUNNING, 0, escalation.round + 1
+    escalation.save(update_fields=["state", "step", "round"])
+    events.record("incidents.escalate", escalation.incident, by=PAGER, reason=reason)
+
+
 def advance(escalation: Escalation, *, by: Actor) -> None:
     """Call whoever the present step names and set the timer of the next; a step that reaches nobody is skipped at once.
 

@@ -19,7 +19,7 @@ from incidents.actions.ending import CLOSER
 from incidents.lifecycle import BEFORE_MITIGATION
 from incidents.models import Escalation, Incident, Notification
 from incidents.reconcile import senders
-from portal import clock, events
+from portal import clock
 from portal.errors import Refused
 
 log = structlog.get_logger(__name__)
@@ -51,9 +51,7 @@ def _escalate_one() -> bool:
         paging.stop(escalation.incident)
     else:
         if escalation.state == Escalation.State.ACKED:
-            escalation.state, escalation.step, escalation.round = Escalation.State.RUNNING, 0, escalation.round + 1
-            escalation.save(update_fields=["state", "step", "round"])
-            events.record("incidents.escalate", escalation.incident, by=paging.PAGER, reason=STALE)
+            paging.call_again(escalation, reason=STALE)
         paging.advance(escalation, by=paging.PAGER)
     return True
 

@@ -18,7 +18,7 @@ from incidents.models import Incident
 from portal import ui
 from portal.errors import Denied, Refused
 from portal.http import go, page
-from portal.lifecycle import Tone
+from portal.lifecycle import Tone, authorize
 
 ACTS: dict[str, tuple[Any, type[django_forms.Form]]] = {
     "classify": (actions.classify, forms.ClassifyForm),
@@ -61,6 +61,7 @@ def severity_of(incident: Incident) -> ui.Label:
 @require_safe
 def incident_list(request: HttpRequest) -> HttpResponse:
     """Incidents the reader may see; those that are open, unless another stage is asked for."""
+    authorize(request.user, "incidents.view")
     rows = Incident.objects.visible_to(request.user).select_related("environment", "component", "commander")
     table = ui.Table(
         request,

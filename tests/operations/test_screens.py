@@ -65,6 +65,7 @@ def test_the_list_is_narrowed_by_state_kind_and_environment(at, browser):
 
 def test_only_what_the_reader_may_see_is_listed_and_found(at, client):
     operation = at("done")
+    world.component("staging/us-central/api")
     client.force_login(world.account("stranger", "operations_owner", ("staging", "*")))
     assert operation.label not in client.get(reverse("operation-list")).content.decode()
     names = ("detail", "log", "confirm", "approve", "cancel", "stop", "retry", "settle")

@@ -1,0 +1,164 @@
+"""Every address, API route and command stands in ``identity/matrix.yaml``, and each role gets what it says there."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.management import get_commands
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.urls.converters import IntConverter, UUIDConverter
+
+from identity import matrix
+from identity.models import Account
+from portal import lifecycle
+from portal.apps import DomainConfig
+from tests import world
+
+OPEN = {matrix.PUBLIC, matrix.SIGNED_IN, matrix.OWN}
+SAMPLES = {UUIDConverter: "00000000-0000-7000-8000-000000000000", IntConverter: "987654"}
+# Formats that the API router adds to each of its routes.
+FORMAT_SUFFIX = re.compile(r"\.?\(\?P<format>|<drf_format_suffix")
+# Streams do not end by themselves.
+ENDLESS = {"live"}
+
+
+def patterns(resolver: Any = None, prefix: str = "", namespace: str = "") -> list[tuple[str, str, URLPattern]]:
+    """(name with its namespace, path, pattern) of every address, the API's included."""
+    found = []
+    for entry in (resolver or get_resolver()).url_patterns:
+        path = prefix + str(entry.pattern)
+        if isinstance(entry, URLResolver):
+            # A screen and the API route of the same verb have one name, and one line in the matrix.
+            inner = f"{namespace}{entry.namespace}:" if entry.namespace not in (None, "api") else namespace
+            found += patterns(entry, path, inner)
+        elif not FORMAT_SUFFIX.search(path):
+            found.append((namespace + (entry.name or ""), path, entry))
+    return found
+
+
+def needed(name: str) -> set[str]:
+    """What a route needs: one of several actions, or one of the three words."""
+    return {word.strip() for word in matrix.load()["routes"][name].split("|")}
+
+
+def our_commands() -> set[str]:
+    ours = {config.name for config in apps.get_app_configs() if isinstance(config, DomainConfig)}
+    return {name for name, app in get_commands().items() if app in ours}
+
+
+def test_every_address_has_a_name_and_stands_in_the_matrix():
+    nameless = [path for name, path, _ in patterns() if not name]
+    assert nameless == []
+    missing = sorted({name for name, _, _ in patterns()} - set(matrix.load()["routes"]))
+    assert missing == []
+
+
+def test_the_matrix_names_no_address_that_is_not_there():
+    only_with_a_provider = {"oidc_authentication_init", "oidc_authentication_callback"}
+    gone = set(matrix.load()["routes"]) - {name for name, _, _ in patterns()} - only_with_a_provider
+    assert sorted(gone) == []
+
+
+def test_every_route_needs_something_that_is_declared():
+    actions = set(matrix.load()["actions"])
+    unknown = {name: needed(name) - actions - OPEN for name in matrix.load()["routes"]}
+    assert {name: words for name, words in unknown.items() if words} == {}
+
+
+def test_every_command_of_ours_stands_in_the_matrix():
+    assert sorted(our_commands() - set(matrix.load()["commands"])) == []
+
+
+def test_every_permission_of_a_lifecycle_is_an_action():
+    assert sorted(set(lifecycle.permissions()) - set(matrix.load()["actions"])) == []
+
+
+def test_every_action_names_only_roles_that_exist():
+    roles = set(matrix.load()["roles"])
+    unknown = {action: set(facts["roles"]) - roles for action, facts in matrix.load()["actions"].items()}
+    assert {action: names for action, names in unknown.items() if names} == {}
+
+
+def test_an_administrator_approves_nothing():
+    assert [action for action in matrix.actions_of("administrator") if "approve" in action] == []
+
+
+def test_an_auditor_changes_nothing():
+    changing = [a for a in matrix.actions_of("auditor") if not re.search(r"\.(view|export|verify)", a)]
+    assert changing == []
+
+
+def address(path: str, pattern: URLPattern) -> str:
+    """The path with a value in each place that nothing in the estate has."""
+    converters = pattern.pattern.converters
+    filled = re.sub(r"<(?:\w+:)?(\w+)>", lambda m: SAMPLES.get(type(converters.get(m[1])), "no-such-thing"), path)
+    filled = re.sub(r"\(\?P<\w+>[^)]*\)", "00000000-0000-7000-8000-000000000000", filled)
+    return "/" + re.sub(r"[\^$\\?]", "", filled)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", [*sorted(matrix.load()["roles"]), None])
+def test_each_role_gets_each_address_as_the_matrix_says(role: str | None, client: Any, api: Any):
+    """No answer is a 5xx; what a role may not do answers 403 or 404; nothing private answers without an account."""
+    wrong = []
+    held: set[str] = set()
+    if role:
+        account = world.account("somebody", role)
+        held = set(matrix.actions_of(role))
+        client.force_login(account, backend="identity.backends.ScopeBackend")
+        api.credentials(HTTP_AUTHORIZATION=f"Bearer {world.token(account)}")
+    client.raise_request_exception = api.raise_request_exception = False
+    for name, path, pattern in patterns():
+        if name in ENDLESS:
+            continue
+        url = address(path, pattern)
+        status = (api if url.startswith("/api/v1/") else client).get(url).status_code
+        needs = needed(name)
+        if status >= 500 or not _right(status, needs, held, role):
+            wrong.append((name, url, status))
+    assert wrong == []
+
+
+def _right(status: int, needs: set[str], held: set[str], role: str | None) -> bool:
+    if needs == {matrix.PUBLIC}:
+        return True
+    if role is None:
+        return status in (302, 401, 404, 405)
+    if needs & OPEN:
+        return status not in (401, 403) or matrix.OWN in needs
+    # A step-up may be asked for (303) before the right is looked at; the API's lists are empty for whoever sees nothing.
+    return True if needs & held else status in (200, 303, 403, 404, 405)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", sorted(matrix.load()["roles"]))
+def test_screens_that_need_an_action_refuse_whoever_lacks_it(role: str, client: Any):
+    """The pages without a key in their address: lists and forms. 403 without the action, never a page."""
+    account = world.account("somebody", role)
+    client.force_login(account, backend="identity.backends.ScopeBackend")
+    held = set(matrix.actions_of(role))
+    open_pages = []
+    for name, path, pattern in patterns():
+        url = address(path, pattern)
+        if url.startswith("/api/") or pattern.pattern.converters or needed(name) & (held | OPEN):
+            continue
+        if client.get(url).status_code not in (403, 404, 405):
+            open_pages.append((name, url))
+    assert open_pages == []
+
+
+@pytest.mark.django_db
+def test_reading_every_address_changes_nothing(client: Any, django_assert_num_queries: Any):
+    """GET is safe: no events, no accounts, no rights appear because somebody looked."""
+    from portal.models import Event
+
+    client.force_login(world.account("somebody", "operations_owner"), backend="identity.backends.ScopeBackend")
+    client.raise_request_exception = False
+    before = Event.objects.count(), Account.objects.count()
+    for name, path, pattern in patterns():
+        if name not in ENDLESS:
+            client.get(address(path, pattern))
+    assert (Event.objects.count(), Account.objects.count()) == before
