@@ -81,7 +81,10 @@ def test_one_root_has_one_open_incident(estate, sql):
         ("state = 'sent'", "notification_sent_iff_sent_at"),
         ("sent_at = clock_timestamp()", "notification_sent_iff_sent_at"),
         ("lease_until = clock_timestamp()", "notification_lease_whole"),
-        ("state = 'failed', lease_until = clock_timestamp(), lease_token = gen_random_uuid()", "notification_lease_whole"),
+        (
+            "state = 'failed', lease_until = clock_timestamp(), lease_token = gen_random_uuid()",
+            "notification_lease_whole",
+        ),
         ("kind = 'webhook'", "notification_has_recipient"),
         ("person_id = NULL", "notification_has_recipient"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -66,7 +67,7 @@ def test_shifts_tile_any_window_without_gap_or_overlap(case):
     found = list(shifts(rotation, [], *window))
     assert found[0].starts <= window[0] < found[0].ends
     assert found[-1].starts < window[1] <= found[-1].ends
-    assert all(one.ends == other.starts for one, other in zip(found, found[1:], strict=False))
+    assert all(one.ends == other.starts for one, other in pairwise(found))
     assert all(one.starts < one.ends for one in found)
 
 
@@ -133,7 +134,7 @@ def test_shifts_with_stand_ins_tile_too_and_keep_the_time(case):
     rotation, instant, replacements = case
     window = (instant - timedelta(days=5), instant + timedelta(days=5))
     found = list(shifts(rotation, replacements, *window))
-    assert all(one.ends == other.starts for one, other in zip(found, found[1:], strict=False))
+    assert all(one.ends == other.starts for one, other in pairwise(found))
     assert all(one.starts < one.ends for one in found)
 
 

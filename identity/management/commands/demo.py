@@ -8,9 +8,12 @@ import secrets
 import sys
 import time
 from argparse import ArgumentParser
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
@@ -23,6 +26,7 @@ from identity import actions, rights
 from identity.entrance import link_signer
 from identity.models import Account, Person, RoleBinding
 from portal import events
+from portal.apps import DomainConfig
 
 SERVER = events.System("manage.py demo")
 # username: (name, role)
@@ -67,6 +71,7 @@ class Command(BaseCommand):
             for name, (person, role) in CAST.items():
                 self._ensure(name, person, role, known[name])
             self._ensure_service("ci")
+            _let_apps_add_theirs()
         self._show(known, Account.objects.get(username=options["link"]))
 
     def _known(self) -> dict[str, dict[str, str]]:
@@ -119,3 +124,10 @@ class Command(BaseCommand):
         link = actions.create_link(first, by=SERVER)
         path = reverse("sign-in-link", args=[link_signer.sign(str(link.pk))])
         self.stdout.write(f"Signs in as {first}, once, within 15 minutes:\nSIGN-IN {settings.PUBLIC_URL}{path}")
+
+
+def _let_apps_add_theirs() -> None:
+    """Apps above this one are named by nobody here: whoever has a ``demo`` module is asked to ``make()`` its part."""
+    for app in apps.get_app_configs():
+        if isinstance(app, DomainConfig) and find_spec(f"{app.name}.demo"):
+            import_module(f"{app.name}.demo").make()
