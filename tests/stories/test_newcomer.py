@@ -111,13 +111,14 @@ def test_an_incident_from_the_signal_to_the_closed_ticket(portal, browser, key):
     signal(portal, key, "firing")
     mails = until(lambda: portal.mails()[before:], 15)
     assert "Billing answers every second request with an error" in mails[0]
+    assert "on-call@demo.example" in mails[0]
     on_call = Someone(portal, browser, "on-call", width=390)
     on_call.go("/incidents/")
     on_call.page.get_by_role("link", name=re.compile(r"INC-\d+")).first.click()
     here = on_call.page.url
-    on_call.press("Acknowledge", note="Looking.")
+    on_call.press("Acknowledge")
     expect(on_call.page.locator("main")).to_contain_text("Acknowledged")
-    on_call.press("Take command")
+    on_call.press("Take command", reason="")
     on_call.press("Start mitigation", mitigation="Roll the last release back.")
     on_call.press("Start the investigation", evidence="Error rate is back to normal.")
     signal(portal, key, "resolved")
