@@ -21,7 +21,7 @@ PROBLEMS = {code: OpenApiResponse(Problem) for code in (400, 401, 403, 404, 409,
 
 
 class EpisodeSerializer(serializers.ModelSerializer[Episode]):
-    source = serializers.CharField(source="source.slug", read_only=True)
+    source = serializers.CharField(source="source.slug", read_only=True)  # type: ignore[assignment]
 
     class Meta:
         model = Episode
@@ -187,7 +187,7 @@ class PostMortemInput(VerbInput):
     went_well = serializers.CharField(required=False, allow_blank=True, max_length=20_000)
     went_poorly = serializers.CharField(required=False, allow_blank=True, max_length=20_000)
     no_actions_reason = serializers.CharField(required=False, allow_blank=True, max_length=300)
-    actions = ActionInput(many=True, required=False, max_length=50)
+    actions = serializers.ListField(child=ActionInput(), required=False, max_length=50)
 
 
 class CloseInput(VerbInput):

@@ -49,22 +49,21 @@ def write_post_mortem(
     move(incident, "write_post_mortem", by=by)
     texts = {"summary": summary, "impact": impact, "root_cause": root_cause, "went_well": went_well}
     texts |= {"went_poorly": went_poorly, "no_actions_reason": no_actions_reason}
-    written, _ = PostMortem.objects.update_or_create(
-        incident=incident,
-        defaults={**{name: text.strip() for name, text in texts.items()}, "edited_by_id": person},
-        create_defaults={
-            **{name: text.strip() for name, text in texts.items()},
-            "edited_by_id": person,
-            "author_id": person,
-        },
-    )
-    written.actions.all().delete()
-    ActionItem.objects.bulk_create(ActionItem(post_mortem=written, **_item(action)) for action in actions)
-    incident.post_mortem = written  # the reverse one-to-one may have been cached as missing
+    _keep(incident, person, actions, {name: text.strip() for name, text in texts.items()})
     if first:
         milestone(incident, "post_mortem_begun", by=by)
     events.record("incidents.write_post_mortem", incident, by=by, after={"actions": len(actions)})
     return incident
+
+
+def _keep(incident: Incident, person: Any, actions: Sequence[dict[str, Any]], texts: dict[str, str]) -> None:
+    values = {**texts, "edited_by_id": person}
+    written, _ = PostMortem.objects.update_or_create(
+        incident=incident, defaults=values, create_defaults={**values, "author_id": person}
+    )
+    written.actions.all().delete()
+    ActionItem.objects.bulk_create(ActionItem(post_mortem=written, **_item(action)) for action in actions)
+    incident.post_mortem = written  # the reverse one-to-one may have been cached as missing
 
 
 def _item(action: dict[str, Any]) -> dict[str, Any]:

@@ -47,11 +47,7 @@ def open(
     """
     scope = component.scope if component else rights.scope_for(environment.slug, UNKNOWN_SERVICE)
     authorize(by, "incidents.open", scope)
-    problems = [] if title.strip() else ["Say in a few words what is wrong."]
-    if component is None and not unknown_reason.strip():
-        problems.append("Name the component, or say why it is not known.")
-    if component and component.environment_id != environment.pk:
-        problems.append(f"{component} is not in {environment}.")
+    problems = _against_opening(environment, component, title, unknown_reason)
     if (impact is None) != (urgency is None):
         problems.append("Give impact and urgency together, or neither.")
     need(problems, "Opening it")
@@ -72,6 +68,17 @@ def open(
     if impact is not None and urgency is not None:
         classify(incident, by=by, impact=impact, urgency=urgency, reason="Given when it was opened.")
     return incident
+
+
+def _against_opening(
+    environment: Environment, component: Component | None, title: str, unknown_reason: str
+) -> list[str]:
+    problems = [] if title.strip() else ["Say in a few words what is wrong."]
+    if component is None and not unknown_reason.strip():
+        problems.append("Name the component, or say why it is not known.")
+    if component and component.environment_id != environment.pk:
+        problems.append(f"{component} is not in {environment}.")
+    return problems
 
 
 def create(

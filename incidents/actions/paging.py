@@ -114,7 +114,7 @@ def _call(escalation: Escalation, people: list[Person], *, kind: str) -> list[st
     called = []
     turn = f"{escalation.round}.{escalation.step}"
     for person in people:
-        methods = list(person.contact_methods.all())  # type: ignore[attr-defined]
+        methods = list(person.contact_methods.all())
         if methods or person.email:
             _page(escalation, person, methods[0] if methods else None, kind=kind, turn=turn)
             called.append(person.name)
@@ -191,7 +191,7 @@ def mark_failed(notification: Notification, token: uuid.UUID, error: str) -> boo
 
 def _try_elsewhere(failed: Notification, incident: Incident) -> bool:
     """The person's next address, else the next step now; False when a message before this one has done so already."""
-    escalation = Escalation.objects.select_for_update().get(pk=failed.escalation_id)
+    escalation = incident.escalations.select_for_update(of=("self",)).get(notifications=failed)
     escalation.incident = incident
     place = failed.method.position if failed.method else -1
     person: Any = failed.person

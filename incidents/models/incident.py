@@ -18,6 +18,7 @@ from incidents import guards, severity
 from incidents.lifecycle import WORKING
 from incidents.lifecycle import incident as lifecycle
 from incidents.models.constraints import CONSTRAINTS
+from incidents.severity import Target
 from inventory.models import Component, Environment
 from portal import clock
 from portal.lifecycle import Actor, Stateful, Transition
@@ -125,7 +126,7 @@ class Incident(Stateful):
         return self.severity in severity.CRITICAL
 
     @property
-    def target(self) -> severity.Target:
+    def target(self) -> Target:
         """What the severity asks for; the strictest while it is not known."""
         return severity.TARGETS[self.severity or 1]
 
