@@ -54,7 +54,7 @@ class ApproveForm(forms.Form):
 
     def __init__(self, *args: Any, asked: AccessRequest, initial: dict[str, Any] | None = None, **kwargs: Any) -> None:
         start = {"minutes": asked.minutes, "content_hash": asked.content_hash, **(initial or {})}
-        super().__init__(*args, initial=start, **kwargs)
+        super().__init__(*args, **{**kwargs, "initial": start})
         self.fields["minutes"].widget.attrs["max"] = asked.minutes
 
 

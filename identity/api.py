@@ -22,7 +22,7 @@ class MeSerializer(serializers.ModelSerializer[Account]):
 
     name = serializers.CharField(source="__str__")
     person = serializers.CharField(source="person.name", default=None)
-    teams = serializers.SlugRelatedField("slug", many=True, read_only=True)
+    teams: Any = serializers.SlugRelatedField("slug", many=True, read_only=True)
     actions = serializers.SerializerMethodField()
     second_factor_fresh = serializers.SerializerMethodField()
 
@@ -43,7 +43,8 @@ class MeApi(ViewSet):
     @extend_schema(responses=MeSerializer)
     def list(self, request: Request) -> Response:
         """Who I am here, and which actions I hold on at least one scope."""
-        return Response(MeSerializer(request.user).data)
+        account: Any = request.user
+        return Response(MeSerializer(account).data)
 
 
 class TokenSerializer(serializers.ModelSerializer[ApiToken]):
@@ -63,7 +64,7 @@ class NewTokenSerializer(TokenSerializer):
 
 class TokenInput(VerbInput):
     expected_version = None  # type: ignore[assignment]
-    label = serializers.CharField(max_length=80)
+    label = serializers.CharField(max_length=80)  # type: ignore[assignment]
     days = serializers.IntegerField(min_value=1, max_value=90, default=30)
 
 

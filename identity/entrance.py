@@ -35,10 +35,11 @@ def local_path(value: str | None) -> str:
         return "/"
 
 
-def remember_password(request: HttpRequest, account: Account) -> None:
-    """The password was right; the session waits for the second factor and is nobody's until then."""
-    request.session.cycle_key()
-    request.session[PENDING] = {"account": str(account.pk), "at": clock.now().timestamp()}
+def remember_first_factor(request: HttpRequest, account: Account, methods: tuple[str, ...]) -> None:
+    """One factor was right (``methods``); the session waits for the second and is nobody's until then."""
+    auth.logout(request)
+    facts = {"account": str(account.pk), "at": clock.now().timestamp(), "methods": list(methods)}
+    request.session[PENDING] = facts
 
 
 def pending(request: HttpRequest) -> Account | None:
@@ -49,17 +50,25 @@ def pending(request: HttpRequest) -> Account | None:
     return Account.objects.filter(pk=facts["account"], is_active=True).first()
 
 
-def begin(request: HttpRequest, account: Account, methods: tuple[str, ...], device: Any = None) -> None:
+def first_methods(request: HttpRequest) -> tuple[str, ...]:
+    """How the first factor of the pending sign-in was shown."""
+    return tuple(request.session.get(PENDING, {}).get("methods", ("pwd",)))
+
+
+def begin(
+    request: HttpRequest, account: Account, methods: tuple[str, ...], device: Any = None, *, shown_at: Any = None
+) -> None:
     """Sign ``account`` in here, under a new session key. ``device`` is the second factor just shown, if one was."""
     actions.sign_in(account, by=account, methods=methods)
-    open_session(request, account, methods, device)
+    open_session(request, account, methods, device, shown_at=shown_at)
 
 
 def open_session(
     request: HttpRequest, account: Account, methods: tuple[str, ...], device: Any = None, *, shown_at: Any = None
 ) -> None:
     """Only the session's part of ``begin``. ``shown_at``: when a provider saw the second factor."""
-    request.session.pop(PENDING, None)
+    # Whoever was signed in here before leaves first; that also gives the session a new key and no old proofs.
+    auth.logout(request)
     auth.login(request, account, backend=BACKEND)
     request.session[METHODS] = list(methods)
     request.session[SIGNED_IN_AT] = clock.now().isoformat()

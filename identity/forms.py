@@ -71,11 +71,12 @@ class BindRoleForm(forms.Form):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         accounts = Account.objects.filter(is_active=True).select_related("person")
-        self.fields["holder"].choices = [
+        self.fields["holder"].choices = [  # type: ignore[attr-defined]
             *((f"account:{account.pk}", f"{account} ({account.username})") for account in accounts),
             *((f"team:{team.pk}", f"Team {team}") for team in Team.objects.all()),
         ]
-        self.fields["role"].choices = [(slug, facts["label"]) for slug, facts in matrix.load()["roles"].items()]
+        roles = [(slug, facts["label"]) for slug, facts in matrix.load()["roles"].items()]
+        self.fields["role"].choices = roles  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}

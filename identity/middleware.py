@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.middleware import LoginRequiredMiddleware
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 
 from portal import events
 
@@ -26,14 +27,14 @@ class SignedInMiddleware(LoginRequiredMiddleware):
     API routes answer for themselves (401 as problem JSON), so they are left to the API's authentication.
     """
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HttpRequest) -> Any:
         if not request.user.is_authenticated:
             return self.get_response(request)
         methods = tuple(request.session.get(METHODS, ()))
         with events.acting(methods=methods, second_factor_at=second_factor_at(request)):
             return self.get_response(request)
 
-    def process_view(self, request: HttpRequest, view_func: Any, args: Any, kwargs: Any) -> HttpResponse | None:
+    def process_view(self, request: HttpRequest, view_func: Any, args: Any, kwargs: Any) -> HttpResponseBase | None:
         if request.path.startswith("/api/v1/"):
             return None
         return super().process_view(request, view_func, args, kwargs)

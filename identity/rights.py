@@ -92,9 +92,10 @@ def _write_guardian_rows(binding: RoleBinding, actions: Iterable[str]) -> None:
         ScopeAccountPermission.objects.bulk_create(
             ScopeAccountPermission(user=binding.account, permission=permission, **common) for permission in permissions
         )
-    else:
+    elif binding.team is not None:
+        group = binding.team.group
         ScopeTeamPermission.objects.bulk_create(
-            ScopeTeamPermission(group=binding.team.group, permission=permission, **common) for permission in permissions
+            ScopeTeamPermission(group=group, permission=permission, **common) for permission in permissions
         )
 
 

@@ -1,7 +1,6 @@
-from django.conf import settings
 from django.urls import include, path
 
-from identity.views import passkeys, people, profile, sign_in
+from identity.views import oidc, passkeys, people, profile, sign_in
 
 urlpatterns = [
     path("sign-in/", sign_in.sign_in, name="sign-in"),
@@ -21,9 +20,5 @@ urlpatterns = [
     path("roles/", people.rolebinding_list, name="rolebinding-list"),
     path("roles/bind/", people.bind_role, name="rolebinding-bind"),
     path("roles/<uuid:pk>/unbind/", people.unbind, name="rolebinding-unbind"),
+    *oidc.urlpatterns,
 ]
-
-if settings.OIDC_ENABLED:
-    from identity.views import oidc
-
-    urlpatterns += oidc.urlpatterns

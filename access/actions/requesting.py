@@ -38,26 +38,12 @@ def request_access(
     authorize(by, "access.request", scope)
     if not isinstance(by, Account) or by.person_id is None:
         raise Denied("Only a person can ask for access.")
-    now = clock.now()
     target = beneficiary or by
     reason = reason.strip()
-    _check(scope, target, minutes, reason, wanted_from, now)
+    _check(scope, target, minutes, reason, wanted_from)
     if extends is None and queries.holds(target, ROLE, scope):
         raise Conflict(f"{target} can already do all of this on {scope}.")
-    request = AccessRequest(
-        scope=scope,
-        requester=by,
-        requester_person=by.person_id,
-        beneficiary=target,
-        beneficiary_person=target.person_id,
-        reason=reason,
-        seconds=minutes * 60,
-        wanted_from=wanted_from,
-        extends=extends,
-        requested_at=now,
-        decide_by=(wanted_from or now) + DECIDE_WITHIN,
-    )
-    request.content_hash = request.content()
+    request = _draft(scope, by, target, reason, timedelta(minutes=minutes), wanted_from, extends)
     try:
         with transaction.atomic():
             request.save(force_insert=True)
@@ -68,9 +54,36 @@ def request_access(
     return request
 
 
-def _check(
-    scope: Scope, target: Account, minutes: int, reason: str, wanted_from: datetime | None, now: datetime
-) -> None:
+def _draft(
+    scope: Scope,
+    by: Account,
+    target: Account,
+    reason: str,
+    duration: timedelta,
+    wanted_from: datetime | None,
+    extends: Grant | None,
+) -> AccessRequest:
+    """The request that is about to be written, with the hash of its content."""
+    now = clock.now()
+    request = AccessRequest(
+        scope=scope,
+        requester=by,
+        requester_person=by.person_id,
+        beneficiary=target,
+        beneficiary_person=target.person_id,  # type: ignore[misc]  # _check saw to it
+        reason=reason,
+        seconds=int(duration.total_seconds()),
+        wanted_from=wanted_from,
+        extends=extends,
+        requested_at=now,
+        decide_by=(wanted_from or now) + DECIDE_WITHIN,
+    )
+    request.content_hash = request.content()
+    return request
+
+
+def _check(scope: Scope, target: Account, minutes: int, reason: str, wanted_from: datetime | None) -> None:
+    now = clock.now()
     fields: dict[str, list[str]] = {}
     if not queries.exists(scope):
         fields["service"] = ["There is no such service in this environment."]

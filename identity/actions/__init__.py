@@ -10,6 +10,7 @@ from identity.actions.sign_in import (
     sign_out,
     step_up,
     use_link,
+    welcome,
 )
 from identity.actions.tokens import create_token, revoke_token
 
@@ -27,4 +28,5 @@ __all__ = [
     "step_up",
     "unbind",
     "use_link",
+    "welcome",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import timedelta
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from identity import lockout
-from identity.models import Account, FailedSignIns, Session, SignInLink
+from identity.models import Account, FailedSignIns, Person, Session, SignInLink
 from portal import clock, events
 from portal.errors import Conflict, Denied
 from portal.lifecycle import Actor, authorize
@@ -18,6 +19,11 @@ LINK_LIFETIME = timedelta(minutes=15)
 def _admit(account: Account) -> None:
     if not account.is_active or account.kind != Account.Kind.HUMAN:
         raise Denied("This account cannot sign in.")
+
+
+def _printable(text: str) -> str:
+    """``text`` without control characters, which a database column may refuse."""
+    return "".join(character for character in text if character.isprintable())
 
 
 @transaction.atomic
@@ -58,6 +64,26 @@ def step_up(account: Account, *, by: Actor, method: str) -> Account:
     """A signed-in person has shown a second factor anew; for five minutes, what needs one may be done."""
     _admit(account)
     events.record("identity.step_up", account, by=by, after={"method": method})
+    return account
+
+
+@transaction.atomic
+def welcome(issuer: str, subject: str, *, by: Actor, name: str, email: str = "") -> Account:
+    """Make the account of a provider's subject on their first visit. It holds no role: people give those.
+
+    ``name`` and ``email`` are for display only. Raises ``Denied`` unless the portal's own door asks.
+    """
+    if not isinstance(by, events.System):
+        raise Denied("Only the portal itself makes accounts for a provider's subjects.")
+    # The name is made from both, since two providers may know the same subject.
+    username = "oidc-" + hashlib.sha256(f"{issuer} {subject}".encode()).hexdigest()[:24]
+    person = Person.objects.create(name=_printable(name)[:120] or username, email=_printable(email)[:254])
+    try:
+        with transaction.atomic():
+            account = Account.objects.create_user(username, person=person, issuer=issuer, subject=subject)
+    except IntegrityError as error:
+        raise Conflict("This account is being made at this moment. Sign in again.") from error
+    events.record("identity.welcome", account, by=by, after={"issuer": issuer, "subject": subject})
     return account
 
 

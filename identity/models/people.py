@@ -74,7 +74,7 @@ class Account(AbstractBaseUser, PermissionsMixin):
         ]
 
     def __str__(self) -> str:
-        return self.person.name if self.person_id and self.kind == self.Kind.HUMAN else self.username
+        return self.person.name if self.person is not None and self.kind == self.Kind.HUMAN else self.username
 
 
 class Team(models.Model):

@@ -79,7 +79,8 @@ class CompleteAuthentication(_Authentication, views.CompleteCredentialAuthentica
         if self.request.user.is_authenticated:
             entrance.strengthen(self.request, device, "hwk")
         else:
-            methods = ("pwd", "hwk") if entrance.pending(self.request) else ("hwk", "user")
+            first = entrance.first_methods(self.request) if entrance.pending(self.request) else ("user",)
+            methods = (*first, "hwk")
             entrance.begin(self.request, device.user, methods, device)
         return device.user
 

@@ -56,7 +56,7 @@ def _door(request: HttpRequest, form: SignInForm, there: str, *, status: int = 2
 def _after_password(request: HttpRequest, account: Account, there: str) -> HttpResponse:
     query = urlencode({"next": there})
     if factors(account):
-        entrance.remember_password(request, account)
+        entrance.remember_first_factor(request, account, ("pwd",))
         return http.go(request, f"{reverse('sign-in-second-factor')}?{query}")
     entrance.begin(request, account, ("pwd",))
     return http.go(request, f"{reverse('enrol')}?{query}")
@@ -76,7 +76,7 @@ def second_factor(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         device, status = _device(form, account, request)
         if device is not None:
-            entrance.begin(request, account, ("pwd", "otp"), device)
+            entrance.begin(request, account, (*entrance.first_methods(request), "otp"), device)
             return http.go(request, there)
     facts = {"form": form, "next": there, "title": "Second factor", **_offers(account)}
     return http.page(request, "identity/second_factor.html", facts, status=status)
