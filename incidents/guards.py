@@ -95,7 +95,7 @@ def _acknowledge(incident: Any, actor: Any) -> Problems:
 
 def _take_command(incident: Any, actor: Any) -> Problems:
     if incident.commander_id and incident.commander_id == getattr(actor, "person_id", None):
-        return ["You are in command."]
+        return _working(incident, actor) or ["You are in command."]
     return _working(incident, actor)
 
 

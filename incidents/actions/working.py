@@ -158,8 +158,7 @@ def regress(incident: Incident, *, by: Actor, reason: str) -> Incident:
     move(incident, "regress", by=by, evidence="", **values)
     milestone(incident, "regressed", by=by)
     events.record("incidents.regress", incident, by=by, reason=reason)
-    if incident.target.pages:
-        paging.start(incident, by=paging.PAGER)
+    paging.start(incident, by=paging.PAGER)  # what pages nobody is not watched, and never comes here
     return incident
 
 
