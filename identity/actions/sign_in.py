@@ -117,6 +117,7 @@ def end_session(session: Session, *, by: Actor) -> Account:
         raise Conflict("Nobody is signed in there.")
     if account.pk != by.pk:
         authorize(by, "identity.end_session")
+    named = session.public_id  # made from the key, which deleting the row takes away
     session.delete()
-    events.record("identity.end_session", account, by=by, after={"session": session.public_id})
+    events.record("identity.end_session", account, by=by, after={"session": named})
     return account
