@@ -26,7 +26,9 @@ def _operation(spec: dict[str, Any], method: str, path: str, operation: dict[str
         "id": operation.get("operationId", f"{method}-{path}"),
         "method": method.upper(),
         "path": path,
-        "summary": operation.get("summary") or operation.get("description", "").strip().partition("\n")[0],
+        "summary": (operation.get("summary") or operation.get("description", "").strip().partition("\n")[0]).replace(
+            "``", ""
+        ),
         "parameters": [
             {
                 "name": p["name"],
