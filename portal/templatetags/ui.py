@@ -95,7 +95,7 @@ def table(table: ui.Table) -> dict[str, Any]:
 def panels(context: Context, place: str, obj: Any = None) -> dict[str, Any]:
     """The panels other apps add to ``place`` for ``obj``."""
     request = context["request"]
-    page = context.flatten()
+    page: dict[str, Any] = dict(context.flatten())  # type: ignore[arg-type]
     found = ui.panels_for(request, place, obj)
     return {"panels": [(it, render_to_string(it.template, {**page, **it.context}, request)) for it in found]}
 

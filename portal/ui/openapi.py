@@ -19,8 +19,9 @@ def api_operations(spec: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _operation(spec: dict[str, Any], method: str, path: str, operation: dict[str, Any]) -> dict[str, Any]:
-    content = operation.get("requestBody", {}).get("content", {})
-    body = _resolved(spec, next(iter(content.values()), {}).get("schema", {}))
+    content: dict[str, dict[str, Any]] = operation.get("requestBody", {}).get("content", {})
+    schema: dict[str, Any] = next((kind["schema"] for kind in content.values()), {})
+    body = _resolved(spec, schema)
     required = body.get("required", [])
     return {
         "id": operation.get("operationId", f"{method}-{path}"),
