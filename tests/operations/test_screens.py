@@ -12,7 +12,7 @@ from tests import world
 from tests.operations.worlds import drive
 
 pytestmark = pytest.mark.django_db
-LIST, DETAIL = 6, 10
+LIST, DETAIL = 7, 10
 
 
 @pytest.fixture
