@@ -103,11 +103,18 @@ def _reclassify(incident: Any, actor: Any) -> Problems:
     return ["It has not been classified yet."] if incident.state == "detected" else _working(incident, actor)
 
 
+def _reload(incident: Any, actor: Any) -> Problems:
+    if incident.component is None:
+        return ["It is not known which component is meant."]
+    return [] if incident.component.kind == "app" else ["Only an application component can be reloaded."]
+
+
 GUARDS: dict[str, Callable[[Any, Any], Problems]] = {
     "acknowledge": _acknowledge,
     "take_command": _take_command,
     "escalate": _working,
     "reclassify": _reclassify,
+    "reload": _reload,
     "mitigate": _mitigate,
     "resolve": _resolve,
     "regress": _regress,

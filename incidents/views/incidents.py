@@ -11,14 +11,26 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from incidents import actions, forms, guards, queries
+from incidents.actions.records import need
 from incidents.filters import IncidentFilter
 from incidents.lifecycle import VERBS
 from incidents.lifecycle import incident as lifecycle
 from incidents.models import Incident
+from inventory.actions.reload import RELOAD, reload
+from inventory.forms import ReloadForm
+from operations.models import Operation
 from portal import ui
 from portal.errors import Denied, Refused
 from portal.http import go, page
 from portal.lifecycle import Tone, authorize
+
+
+def reload_component(incident: Incident, *, by: Any, reason: str = "", draft: bool = False) -> Operation:
+    """Reload the incident's component, as an operation whose cause is the incident."""
+    need(guards.before(RELOAD.name, incident, by), "Reloading it")
+    component: Any = incident.component
+    return reload(component, by=by, reason=reason, draft=draft, cause=incident)
+
 
 ACTS: dict[str, tuple[Any, type[django_forms.Form]]] = {
     "classify": (actions.classify, forms.ClassifyForm),
@@ -37,6 +49,7 @@ ACTS: dict[str, tuple[Any, type[django_forms.Form]]] = {
     "close": (actions.close, forms.CloseForm),
     "cancel": (actions.cancel, forms.ReasonForm),
     "merge": (actions.merge, forms.MergeForm),
+    "reload": (reload_component, ReloadForm),
 }
 KNOWN = {
     "mitigation": "Mitigation",
@@ -50,6 +63,8 @@ KNOWN = {
     "ticket": "Ticket",
     "ticket_waiver": "Why there is no ticket",
 }
+# Also what is done to the component because of it: the operation keeps the incident as its cause.
+OTHERS = {**VERBS, RELOAD.name: RELOAD}
 TONES = {1: Tone.BAD, 2: Tone.BAD, 3: Tone.WARN, 4: Tone.INFO}
 
 
@@ -120,7 +135,7 @@ def other_buttons(request: HttpRequest, incident: Incident) -> list[dict[str, An
     """Buttons of the verbs that move nothing, with the reason where one is of no use now."""
     held = request.user.get_all_permissions(incident)
     found = []
-    for name, verb in VERBS.items():
+    for name, verb in OTHERS.items():
         problems = guards.before(name, incident, request.user)
         right = "" if verb.permission in held else f"Needs the right “{verb.permission}” here."
         url = reverse(f"incident-{name.replace('_', '-')}", args=[incident.url_key])
@@ -142,7 +157,7 @@ def incident_verb(request: HttpRequest, reference: str, verb: str) -> HttpRespon
     elif form is forms.ReclassifyForm:
         given = {"initial": {"impact": incident.impact, "urgency": incident.urgency}}
     context = {"environment": incident.environment}
-    return ui.act(request, incident, VERBS.get(name, name), act, form, context=context, **given)
+    return ui.act(request, incident, OTHERS.get(name, name), act, form, context=context, **given)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -210,3 +210,42 @@ def test_deliver_shows_the_page_on_the_detail(estate, page):
     incident = states.classified(estate)
     reconcile.deliver()
     assert "First by E-mail" in page(estate.viewer, incident.get_absolute_url()).content.decode()
+
+
+def test_reloading_from_the_incident_is_an_operation_because_of_it(estate, client, monkeypatch):
+    """What the operation does is proved with the operations; here it is asked for with its cause."""
+    asked = []
+
+    def reload(component, **facts):
+        asked.append((component, facts))
+        return component
+
+    monkeypatch.setattr("incidents.views.incidents.reload", reload)
+    incident = states.classified(estate)
+    client.force_login(estate.first)
+    url = reverse("incident-reload", args=[incident.reference])
+    assert url in client.get(incident.get_absolute_url()).content.decode()
+    assert client.post(url, {"reason": "Memory is full"}).status_code == 303
+    facts = {"by": estate.first, "reason": "Memory is full", "draft": False, "cause": incident}
+    assert asked == [(estate.component, facts)]
+    client.force_login(estate.viewer)
+    assert client.post(url, {}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"component": None, "unknown_reason": "Nobody knows"}, "It is not known which component is meant."),
+        ({"kind": "cache"}, "Only an application component can be reloaded."),
+    ],
+)
+def test_what_cannot_be_reloaded_says_so(estate, client, facts, reason):
+    kind = facts.pop("kind", None)
+    if kind:
+        facts["component"] = world.component("production/us-central/cache", kind=kind)
+    incident = states.opened(estate, **facts)
+    client.force_login(estate.first)
+    url = reverse("incident-reload", args=[incident.reference])
+    assert reason in client.get(url).content.decode()
+    answer = client.post(url, {})
+    assert (answer.status_code, reason in answer.content.decode()) == (422, True)
