@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date, time
 
+from django.conf import settings
 from django.contrib.auth.models import Group
 
 from identity import rights
 from identity.models import Account, Team
+from incidents.actions import sources
 from incidents.models import ContactMethod, EscalationPolicy, EscalationStep, Schedule, ScheduleMember
+from inventory.models import Environment
+from portal import events
 
 ENGINEER = "on-call"
 OWNERS = ("operations-owner", "second-operations-owner")
@@ -31,6 +36,7 @@ def make() -> None:
                 position=0,
                 defaults={"kind": ContactMethod.Kind.EMAIL, "address": account.person.email},
             )
+    _source()
     rota = _rota(accounts[ENGINEER], _team("on-call", "On call", list(accounts.values())))
     owners = _team("operations", "Platform operations", [accounts[name] for name in OWNERS if name in accounts])
     policy, is_new = EscalationPolicy.objects.get_or_create(
@@ -39,6 +45,18 @@ def make() -> None:
     if is_new:
         EscalationStep.objects.create(policy=policy, position=0, delay_seconds=PATIENCE_SECONDS, schedule=rota)
         EscalationStep.objects.create(policy=policy, position=1, delay_seconds=PATIENCE_SECONDS, team=owners)
+
+
+def _source() -> None:
+    """The source "lab", once the catalog is there; its key is in a file that only the portal's account can read."""
+    production = Environment.objects.filter(slug="production").first()
+    key = production and sources.create("lab", environment=production, by=events.System("manage.py demo"))
+    if not key:
+        return
+    path = settings.STATE_DIR / "secrets" / "signal-lab.key"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(key)
 
 
 def _team(slug: str, name: str, members: list[Account]) -> Team:

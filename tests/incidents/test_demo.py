@@ -61,3 +61,14 @@ def test_a_policy_that_somebody_changed_is_kept(made):
 def test_without_the_demo_accounts_nothing_is_made(db):
     demo.make()
     assert Schedule.objects.count() == 0
+
+
+def test_the_source_of_the_lab_has_its_key_in_a_file(settings, tmp_path, post):
+    settings.STATE_DIR = tmp_path
+    world.component()
+    for _ in range(2):
+        call_command("demo", stdout=StringIO())
+    path = tmp_path / "secrets" / "signal-lab.key"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert post(payload(), key=path.read_text()).status_code == 200
+    assert SignalSource.objects.filter(slug="lab").count() == 1
