@@ -40,7 +40,12 @@ class OperationFilter(django_filters.FilterSet):
         field_name="scope__environment", choices=(), label="Environment", empty_label="Any environment"
     )
     service = django_filters.CharFilter(field_name="scope__service", label="Service")
-    open = django_filters.BooleanFilter(method="only_open", label="Not ended")
+    open = django_filters.ChoiceFilter(
+        choices=[("true", "Not ended"), ("false", "Ended")],
+        method="only_open",
+        label="Ended",
+        empty_label="Ended or not",
+    )
 
     class Meta:
         model = Operation
@@ -50,6 +55,6 @@ class OperationFilter(django_filters.FilterSet):
         super().__init__(*args, **kwargs)
         self.filters["environment"].extra["choices"] = _environments_of(self.request)
 
-    def only_open(self, rows: OperationQuerySet, name: str, value: Any) -> OperationQuerySet:
+    def only_open(self, rows: OperationQuerySet, name: str, value: str) -> OperationQuerySet:
         """``?open=true``: what has not ended; ``?open=false``: what has."""
-        return rows.active() if value else rows.exclude(state__in=lifecycle.operation.open)
+        return rows.active() if value == "true" else rows.exclude(state__in=lifecycle.operation.open)

@@ -133,7 +133,6 @@ def test_a_slot_left_empty_is_started_again_with_its_version(app, engineer, monk
 
 def test_a_worker_that_vanished_for_good_is_a_persons_business(app, engineer, monkeypatch):
     broken_reload(app, monkeypatch, lambda worker: app.pm2.running.pop(1) and app.pm2.running[0])
-    app.pm2.running.pop(2, None)
 
     def vanish(pm_id, *, old_pid=None):
         app.pm2.running.pop(pm_id)

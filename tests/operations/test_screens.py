@@ -75,7 +75,7 @@ def test_only_what_the_reader_may_see_is_listed_and_found(at, client):
 
 def test_the_plan_is_readable_before_it_runs(at, browser):
     page = browser.get(url("detail", at("planned", reason="it leaks"))).content.decode()
-    assert page.count('class="step ') == 4
+    assert page.count('class="plan-step ') == 4
     assert ("Takes the count back." in page, "It does nothing." in page, "it leaks" in page) == (True, True, True)
     assert "Run it" in page
 
