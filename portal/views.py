@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import prometheus_client
+from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.contrib.auth.decorators import login_not_required
 from django.core.cache import cache
@@ -144,6 +145,8 @@ def api_docs(request: HttpRequest) -> HttpResponse:
 async def live(request: HttpRequest) -> HttpResponseBase:
     """Server-sent events: the topics (``?topic=incidents.incident:<id>``) that changed, as they change."""
     topics = updates.wanted(request.GET.getlist("topic"))
+    # Who asks is known by now. A stream that kept its connection for minutes would soon leave the pool empty.
+    await sync_to_async(lambda: connection.close())()  # the request's thread has its own, found only from there
     stream = StreamingHttpResponse(updates.stream(topics), content_type="text/event-stream")
     stream["Cache-Control"] = "no-store"
     stream["X-Accel-Buffering"] = "no"
