@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import OuterRef
@@ -63,6 +64,9 @@ def shell(request: HttpRequest) -> dict[str, Any]:
 def _shell(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
     facts: dict[str, Any] = {"stylesheets": SHEETS, "sign_out": _address("sign-out")}
+    # Browsers use passkeys only under the name they were made for; an address such as 127.0.0.1 is not one.
+    facts |= {"passkeys": request.get_host().split(":")[0] == settings.OTP_WEBAUTHN_RP_ID}
+    facts |= {"home": settings.OTP_WEBAUTHN_ALLOWED_ORIGINS[0]}
     if user is None or not user.is_authenticated:
         return facts
     account = _account_with_rights(user.pk)
