@@ -129,7 +129,8 @@ def sync_roles() -> int:
             binding.account_permissions.all().delete()
             binding.team_permissions.all().delete()
             _write_guardian_rows(binding, _declared(binding.role))
-        rebuild({pk for binding in changed for pk in _holders(binding)})
+        if changed:
+            rebuild({pk for binding in changed for pk in _holders(binding)})
     return len(changed)
 
 
