@@ -136,7 +136,7 @@ class Someone:
 
     def press(self, name: str, **fields: str) -> Page:
         """Follow the button ``name`` to its page, fill the fields in by label, and press its button."""
-        main = self.page.locator("main")
+        main = self.page.locator(".page-column")
         button = main.get_by_role("link", name=name, exact=True).or_(main.get_by_role("button", name=name, exact=True))
         try:
             button.first.click()

@@ -129,7 +129,7 @@ def _right(status: int, needs: set[str], held: set[str], role: str | None) -> bo
         return status in (302, 401, 404, 405)
     if needs & OPEN:
         return status not in (401, 403) or matrix.OWN in needs
-    # A step-up may be asked for (303) before the right is looked at; the API's lists are empty for whoever sees nothing.
+    # A step-up may be asked for (303) before the right is looked at; API lists are empty for whoever sees nothing.
     return True if needs & held else status in (200, 303, 403, 404, 405)
 
 
