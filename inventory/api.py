@@ -63,7 +63,10 @@ class ComponentSerializer(serializers.ModelSerializer[Component]):
 
 
 class DependencySerializer(serializers.ModelSerializer[Dependency]):
-    source = serializers.SlugRelatedField[Component](slug_field="slug", read_only=True)
+    # A declared field, which the metaclass takes off the class: it does not hide ``Field.source``.
+    source = serializers.SlugRelatedField[Component](  # type: ignore[assignment]
+        slug_field="slug", read_only=True
+    )
     target = serializers.SlugRelatedField[Component](slug_field="slug", read_only=True)
 
     class Meta:
@@ -102,7 +105,7 @@ class ServiceApi(NounApi):
 
 
 class ReloadInput(RequestInput):
-    expected_version = None  # a component has no version of its own
+    expected_version = None  # type: ignore[assignment]  # DRF's way to drop it: a component has no version of its own
 
 
 class ComponentApi(NounApi):
@@ -162,7 +165,7 @@ class DifferenceSerializer(serializers.Serializer[Any]):
 
 
 class PlanInput(VerbInput):
-    expected_version = None
+    expected_version = None  # type: ignore[assignment]  # DRF's way to drop a field
 
 
 class ApplyInput(PlanInput):

@@ -36,7 +36,7 @@ def service_detail(request: HttpRequest, slug: str) -> HttpResponse:
     """One service: what it is, what it needs, what needs it, and what the other apps know about it."""
     outer, other = {"source__service": OuterRef("pk")}, {"target__service": OuterRef("pk")}
     services = Service.objects.visible_to(request.user).select_related("owner")
-    service = get_object_or_404(
+    service: Any = get_object_or_404(
         services.annotate(needs=_links(request, **outer), needed_by=_links(request, **other)), slug=slug
     )
     # Links within the service are in both lists, and say nothing about it as a whole.
@@ -49,10 +49,9 @@ def service_detail(request: HttpRequest, slug: str) -> HttpResponse:
 @require_GET
 def component_detail(request: HttpRequest, slug: str) -> HttpResponse:
     """One component: what was declared about it, both ways of its dependencies, and its health."""
-    rows = Component.objects.visible_to(request.user).annotate(
-        needed=_links(request, source=OuterRef("pk")), needing=_links(request, target=OuterRef("pk"))
-    )
-    component = get_object_or_404(rows.select_related("environment", "service", "data_center", "health"), slug=slug)
+    rows = Component.objects.visible_to(request.user).select_related("environment", "service", "data_center", "health")
+    rows = rows.annotate(needed=_links(request, source=OuterRef("pk")), needing=_links(request, target=OuterRef("pk")))
+    component: Any = get_object_or_404(rows, slug=slug)
     context = {
         "title": component.name,
         "component": component,
@@ -93,7 +92,8 @@ def data_center_detail(request: HttpRequest, slug: str) -> HttpResponse:
 def catalog(request: HttpRequest) -> HttpResponse:
     """What applying the catalog would change, or why it cannot be used."""
     authorize(request.user, PERMISSION)
-    context = {"title": "Catalog", "folder": settings.CATALOG_DIR.name, "history": AppliedCatalog.objects.all()[:10]}
+    context: dict[str, Any] = {"title": "Catalog", "folder": settings.CATALOG_DIR.name}
+    context["history"] = AppliedCatalog.objects.all()[:10]
     try:
         context["difference"] = compare(load(settings.CATALOG_DIR))
     except Refused as refusal:

@@ -31,7 +31,10 @@ class Problem(serializers.Serializer[Any]):
     status = serializers.IntegerField()
     detail = serializers.CharField()
     problems = serializers.ListField(child=serializers.CharField(), required=False)
-    fields = serializers.DictField(child=serializers.ListField(child=serializers.CharField()), required=False)
+    # The metaclass takes declared fields off the class, so this one does not hide the serializer's own ``fields``.
+    fields = serializers.DictField(  # type: ignore[assignment]
+        child=serializers.ListField(child=serializers.CharField()), required=False
+    )
     request_id = serializers.CharField()
 
 
@@ -62,7 +65,7 @@ class NounApi(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[A
     lookup_value_regex = "[^/]+"
 
     def get_queryset(self) -> Any:
-        return self.queryset.all().visible_to(self.request.user)  # type: ignore[union-attr]
+        return self.queryset.all().visible_to(self.request.user)  # type: ignore[union-attr, arg-type]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

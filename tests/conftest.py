@@ -13,7 +13,6 @@ from rest_framework.test import APIClient
 from portal import clock, events
 from tests import world
 
-
 # A real password hash costs a tenth of a second on purpose; tests make hundreds.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
@@ -71,9 +70,3 @@ def sql() -> object:
             cursor.execute(statement, values)
 
     return run
-
-
-@pytest.fixture(autouse=True)
-def _quick_passwords(settings) -> None:
-    """Hashing a password well takes half a second, and nearly every test makes accounts."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -106,11 +106,8 @@ def _new(noun: str, key: str, fields: dict[str, Any], references: dict[str, dict
 
 def _save(noun: str, change: Change, fields: dict[str, Any], references: dict[str, dict[str, Any]]) -> None:
     values = _values(noun, fields, references)
-    if noun == "dependency":
-        rows = Dependency.objects.filter(source=values["source"], target=values["target"])
-    else:
-        rows = MODELS[noun]._default_manager.filter(slug=change.key)
-    rows.update(**values)
+    key = {name: values[name] for name in ("source", "target")} if noun == "dependency" else {"slug": change.key}
+    MODELS[noun]._default_manager.filter(**key).update(**values)
 
 
 def _values(noun: str, fields: dict[str, Any], references: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -126,5 +123,6 @@ def _references(noun: str) -> dict[str, dict[str, Any]]:
         "service": {"owner": Team},
         "component": {"environment": Environment, "data_center": DataCenter, "service": Service},
         "dependency": {"source": Component, "target": Component},
-    }.get(noun, {})
-    return {name: {row.slug: row for row in model.objects.all()} for name, model in pointed.items()}
+    }
+    models_of = pointed.get(noun, {})
+    return {name: {row.slug: row for row in model.objects.all()} for name, model in models_of.items()}

@@ -119,7 +119,7 @@ def stored() -> dict[str, dict[str, dict[str, Any]]]:
     links = Dependency.objects.values(
         "kind", "declared_by", source_=models.F("source__slug"), target_=models.F("target__slug")
     )
-    rows["dependency"] = {f"{link['source_']} → {link['target_']}": _row(link) for link in links}
+    rows["dependency"] = {f"{link['source_']} → {link['target_']}": _row({**link}) for link in links}
     return rows
 
 

@@ -102,13 +102,16 @@ def check(document: Document) -> Iterator[Problem]:
 
 def _sentences(error: ValidationError, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
     what = f"“{path[-1]}”" if path else "The file"
-    rule, wanted = str(error.validator), error.validator_value
+    rule = str(error.validator)
+    # What kind of values these are depends on the rule.
+    wanted: Any = error.validator_value
+    given: Any = error.instance
     if rule == "additionalProperties":
         known = sorted(error.schema["properties"])  # type: ignore[index,call-overload]
-        for name in [name for name in error.instance if name not in known]:  # type: ignore[union-attr]
+        for name in [name for name in given if name not in known]:
             yield (*path, name), f"There is no “{name}” here. Known: {', '.join(known)}."
     elif rule == "required":
-        missing = next(name for name in wanted if name not in error.instance and f"'{name}'" in error.message)
+        missing = next(name for name in wanted if name not in given and f"'{name}'" in error.message)
         yield path, f"{what} lacks “{missing}”."
     elif rule == "type":
         yield path, f"{what} must be {_TYPES[str(wanted)]}{', in quotes' if wanted == 'string' else ''}."
@@ -118,8 +121,8 @@ def _sentences(error: ValidationError, path: tuple[str | int, ...]) -> Iterator[
         named = _NAMED.get(str(wanted), "an http or https address")
         # A complaint about a name in a mapping carries the mapping's path; the name itself is the instance.
         is_key = "propertyNames" in error.absolute_schema_path
-        where = (*path, str(error.instance)) if is_key else path
-        yield where, f"“{str(error.instance)[:80]}” must be {named}."
+        where = (*path, str(given)) if is_key else path
+        yield where, f"“{str(given)[:80]}” must be {named}."
     elif rule == "minLength":
         yield path, f"{what} must not be empty."
     else:
