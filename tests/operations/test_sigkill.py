@@ -19,6 +19,7 @@ import psycopg
 import pytest
 from django.conf import settings
 from django.db import connection
+from kombu import pools
 
 from operations import actions
 from operations.models import Operation, Step, StepLog
@@ -52,7 +53,7 @@ def broker(tmp_path: Path) -> Iterator[Valkey]:
 
 
 def _send_to(url: str) -> None:
-    app.pool.force_close_all()
+    pools.reset()  # kombu keeps one pool per address, also a closed one
     app._pool = app.amqp._producer_pool = None
     app.conf.broker_url = app.conf.broker_write_url = app.conf.broker_read_url = url
 

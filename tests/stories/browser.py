@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from django_otp.oath import hotp
 from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
@@ -94,7 +94,8 @@ class Someone:
     account: str
     width: int = 1280
     page: Page = field(init=False)
-    last_step: int = 0
+    # Whoever signs in twice in one story has one authenticator app all the same: a code is taken once.
+    last_steps: ClassVar[dict[str, int]] = {}
 
     def __post_init__(self) -> None:
         context = self.browser.new_context(viewport={"width": self.width, "height": 900}, base_url=self.portal.address)
@@ -116,9 +117,10 @@ class Someone:
 
     def code(self) -> str:
         """A one-time code that was not used yet; the portal takes the next period's a little early."""
-        while (step := max(self.last_step + 1, int(time.time()) // STEP)) > int(time.time()) // STEP + 1:
+        unused = self.last_steps.get(self.account, 0) + 1
+        while (step := max(unused, int(time.time()) // STEP)) > int(time.time()) // STEP + 1:
             time.sleep(0.5)
-        self.last_step = step
+        self.last_steps[self.account] = step
         return f"{hotp(bytes.fromhex(self._secret()['totp']), step):06d}"
 
     def _sign_in(self) -> None:

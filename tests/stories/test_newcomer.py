@@ -173,7 +173,7 @@ def test_access_for_a_while(portal, browser):
     officer = Someone(portal, browser, "security-officer")
     officer.go(here)
     officer.press("Approve")
-    expect(officer.page.locator("main")).to_contain_text("Approved")
+    expect(officer.page.locator(".page-column")).to_contain_text("Approved")
     expect(developer.go("/my-access/").locator("main")).to_contain_text("play")
     assert developer.faults + officer.faults == []
 
