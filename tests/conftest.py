@@ -17,6 +17,26 @@ from tests import world
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
+# What takes longest begins first, so that no worker is left with it at the end.
+LONGEST = ("stories", "lab", "sigkill", "embedded", "drivers", "passkeys", "structure")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep together what shares a lab or a server: one group a file, and one for everything that acts on the lab."""
+
+    def group(item: pytest.Item) -> str:
+        name = item.nodeid.partition("::")[0]
+        return "lab" if "tests/lab/" in name or "on_real_daemons" in name else name
+
+    def rank(item: pytest.Item) -> int:
+        found = (place for place, word in enumerate(LONGEST) if word in group(item))
+        return next(found, len(LONGEST))
+
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=rank)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _empty_audit_trail_after_transactional_tests() -> Iterator[None]:
     """The audit trail refuses TRUNCATE. Only the suite, as the table's owner, may clean up behind itself."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import email
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -14,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings
 
 from incidents import actions
 from incidents.models import Escalation, Incident, Notification
@@ -34,18 +31,8 @@ PROMISE, MARGIN = 2.0, 5.0
 class Pager(harness.Worker):
     """A real worker with beat that escalates and sends; its mails are files."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.env["DJANGO_SETTINGS_MODULE"] = "tests.incidents.worker_settings"
-
-    def start(self) -> None:
-        options = ["-B", "-s", str(self.folder / "beat"), "-P", "prefork", "-c", "2", "-Q", "default", "-l", "WARNING"]
-        quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-        command = [sys.executable, "-m", "celery", "-A", "tests.incidents.worker", "worker", *options, *quiet]
-        with (self.folder / "worker.log").open("ab") as log:
-            self.process = subprocess.Popen(
-                command, cwd=settings.BASE_DIR, env=self.env, stdout=log, stderr=log, start_new_session=True
-            )
+    package = "tests.incidents"
+    processes = 2
 
     def mails(self) -> list[Message]:
         """What has left, oldest first."""

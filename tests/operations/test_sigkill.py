@@ -59,23 +59,30 @@ def _send_to(url: str) -> None:
 
 
 class Worker:
-    """A real Celery worker with its own beat, in a process group of its own."""
+    """A real Celery worker with its own beat, in a process group of its own.
 
-    def __init__(self, broker: Valkey, folder: Path) -> None:
+    ``package`` holds its application (``worker``) and its settings (``worker_settings``).
+    """
+
+    package = "tests.operations"
+    processes = 3
+
+    def __init__(self, broker: Valkey, folder: Path, **environment: str) -> None:
         self.folder = folder
         database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
         self.env = os.environ | {
             "DATABASE_URL": database,
             "CELERY_BROKER_URL": broker.url,
-            "DJANGO_SETTINGS_MODULE": "tests.operations.worker_settings",
+            "DJANGO_SETTINGS_MODULE": f"{self.package}.worker_settings",
             "PORTAL_STATE": str(folder),
+            **environment,
         }
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        options = ["-B", "-s", str(self.folder / "beat"), "-P", "prefork", "-c", "3", "-Q", "default", "-l", "WARNING"]
-        quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-        command = [sys.executable, "-m", "celery", "-A", "tests.operations.worker", "worker", *options, *quiet]
+        command = [sys.executable, "-m", "celery", "-A", f"{self.package}.worker", "worker", "-l", "WARNING"]
+        command += ["-B", "-s", str(self.folder / "beat"), "-P", "prefork", "-c", str(self.processes), "-Q", "default"]
+        command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         with (self.folder / "worker.log").open("ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=settings.BASE_DIR, env=self.env, stdout=log, stderr=log, start_new_session=True

@@ -19,7 +19,7 @@ from tests.drivers.load import Load
 from tests.need import need
 from tests.stories.browser import ARGUMENTS, CHROMIUM, Portal, Someone, until
 
-pytestmark = [pytest.mark.timeout(420), pytest.mark.xdist_group("stories")]
+pytestmark = pytest.mark.timeout(420)
 
 
 @pytest.fixture(scope="module")
