@@ -113,8 +113,8 @@ def install_packages(lock):
     # Trust what the system trusts, as pip does: behind a company's proxy nothing else works.
     environment = dict(os.environ, UV_SYSTEM_CERTS="1") if ssl.get_default_verify_paths().cafile else None
     sync = [VENV / "bin" / "uv", "pip", "sync", "--quiet", "--require-hashes", "--python", PYTHON, lock]
-    # Compiled once here: a dozen processes start at once, and where Python may not write bytecode (PYTHONDONTWRITEBYTECODE,
-    # a read-only checkout) each of them would compile every library again, for three seconds of a processor.
+    # Compiled once, here. A dozen processes start at once, and where Python may not write bytecode (read-only folders,
+    # PYTHONDONTWRITEBYTECODE) each of them would compile every library again: three seconds of a processor.
     run([*sync, "--compile-bytecode"], env=environment)
     marker.write_text(json.dumps({bootstrap: digest(bootstrap), lock: current[lock]}))
 

@@ -10,11 +10,13 @@ from urllib.parse import urlsplit
 
 import structlog
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.utils.http import urlencode
+from django.views import defaults
+from rest_framework.exceptions import APIException, ParseError
 from uuid_utils.compat import uuid7
 
 from portal import events
@@ -73,14 +75,8 @@ def go(request: HttpRequest, url: str) -> HttpResponse:
 
 def refused(request: HttpRequest, error: Refused) -> HttpResponse:
     """The refusal as a page (or as problem JSON for a client that asks for JSON), naming everything missing."""
-    if request.path.startswith("/api/"):
-        from portal.api import problem
-
-        answer = problem(error, {})
-        assert answer is not None
-        from django.http import JsonResponse
-
-        return JsonResponse(answer.data, status=error.status, content_type="application/problem+json")
+    if _by_machine(request):
+        return _document(error)
     if isinstance(error, StepUpRequired) and request.user.is_authenticated:
         back = request.headers.get("HX-Current-URL") if request.method != "GET" else request.get_full_path()
         back = urlsplit(back or request.META.get("HTTP_REFERER", "/"))._replace(scheme="", netloc="").geturl()
@@ -90,6 +86,33 @@ def refused(request: HttpRequest, error: Refused) -> HttpResponse:
         # htmx swaps no refusal in; the page tells it as a message.
         response["HX-Trigger"] = json.dumps({"refused": {"detail": " ".join([error.detail, *error.problems])}})
     return response
+
+
+def _by_machine(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/")
+
+
+def _document(error: Exception) -> HttpResponse:
+    from portal.api import PROBLEM, problem
+
+    answer = problem(error, {})
+    assert answer is not None
+    return JsonResponse(answer.data, status=answer.status_code, content_type=PROBLEM)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Django's answer to what it cannot make sense of, such as a strange host: a page, or a document for a machine."""
+    return _document(ParseError()) if _by_machine(request) else defaults.bad_request(request, exception)
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """An address that leads nowhere."""
+    return _document(Http404()) if _by_machine(request) else defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """A fault of ours. The id in the answer finds it in the log."""
+    return _document(APIException()) if _by_machine(request) else defaults.server_error(request)
 
 
 class RequestContextMiddleware:

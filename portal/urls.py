@@ -32,3 +32,7 @@ urlpatterns = [
     path("api/v1/", include((router.urls, "api"))),
     *screens,
 ]
+
+handler400 = "portal.http.bad_request"
+handler404 = "portal.http.not_found"
+handler500 = "portal.http.server_error"
