@@ -82,7 +82,15 @@ class Reload(Plan):
         looks = "It only looks, so there is nothing to take back."
         self.acts = (
             Act("check", "Check the workers", self.check, None, self.checked, looks, 30, read=self.counted),
-            Act("reload_worker", "Reload a worker", self.reload, self.bring_up, self.reloaded, timeout_seconds=120),
+            Act(
+                "reload_worker",
+                "Reload a worker",
+                self.reload,
+                self.bring_up,
+                self.reloaded,
+                timeout_seconds=120,
+                read=self.replaced,
+            ),
             Act("gate", "Health gate", self.gate, None, self.answers, looks, 60),
             Act("whole", "Check the service", self.whole, None, self.is_whole, looks, 60, read=self.counted),
         )
@@ -159,7 +167,17 @@ class Reload(Plan):
         app = self._app(ctx)
         fresh = app.reload_worker(pm_id, old_pid=old) if ctx.arguments["gated"] else app.pm2.reload(pm_id, old_pid=old)
         ctx.log(f"Process {fresh.pid} serves version {fresh.version or 'unknown'}.")
-        return {"pm_id": pm_id, "pid": fresh.pid, "replaced": old, "version": fresh.version}
+        return self._replacement(ctx, fresh)
+
+    def replaced(self, ctx: StepContext) -> Output:
+        """What was reloaded by somebody who did not live to say so."""
+        fresh = self._worker(ctx)
+        return self._replacement(ctx, fresh) if fresh else {}
+
+    @staticmethod
+    def _replacement(ctx: StepContext, fresh: Worker) -> Output:
+        wanted = {"pm_id": ctx.arguments["pm_id"], "replaced": ctx.arguments["pid"]}
+        return {**wanted, "pid": fresh.pid, "version": fresh.version}
 
     def bring_up(self, ctx: StepContext) -> Output:
         """The old process is gone for good, and its successor runs the same version: makes sure that it is up."""

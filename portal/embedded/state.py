@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO
 
 # What the portal and the lab may have made here before the first `make up`.
-OWN = {"lock", "secrets", "log", "run", "static", "valkey", "postgres", "lab", "mail", "beat-schedule"}
+OWN = {"lock", "secrets", "log", "run", "static", "valkey", "postgres", "lab", "mail"}
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 

@@ -33,6 +33,7 @@ from tests.operations.counting import DONE, KIND, STEPS, UNDONE, Counting, found
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
 PATIENCE = 90
+"""Seconds until a test gives up on its operations."""
 # As in worker_settings, less what passes between writing a lease and reading it.
 LEASE = timedelta(seconds=1.5)
 PLACES = range(1, STEPS + 1)
@@ -66,6 +67,8 @@ class Worker:
 
     package = "tests.operations"
     processes = 3
+    queues = "default"
+    patience = PATIENCE
 
     def __init__(self, broker: Valkey, folder: Path, **environment: str) -> None:
         self.folder = folder
@@ -81,7 +84,17 @@ class Worker:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "celery", "-A", f"{self.package}.worker", "worker", "-l", "WARNING"]
-        command += ["-B", "-s", str(self.folder / "beat"), "-P", "prefork", "-c", str(self.processes), "-Q", "default"]
+        command += [
+            "-B",
+            "-s",
+            str(self.folder / "beat"),
+            "-P",
+            "prefork",
+            "-c",
+            str(self.processes),
+            "-Q",
+            self.queues,
+        ]
         command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
         with (self.folder / "worker.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -131,7 +144,7 @@ def count(folder: Path, name: str, **params: Any) -> Operation:
 
 def until_ended(operations: list[Operation], worker: Worker) -> dict[str, str]:
     """Their states by target's last part, when all have ended; what the worker said when they do not."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + worker.patience
     while Operation.objects.active().exists():
         if time.monotonic() > deadline or worker.process is None or worker.process.poll() is not None:
             states = list(Operation.objects.active().values("target", "state", "waiting_for", "lease_until"))

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar
 
 from django_otp.oath import hotp
 from playwright.sync_api import Browser, Locator, Page, TimeoutError, expect
 
-from portal.embedded import state
+from bench.portal import Portal
 
 CHROMIUM = shutil.which("chromium")
 # As root Chromium needs no sandbox; the rest keeps it from calling home.
@@ -27,53 +22,6 @@ ARGUMENTS = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 STEP = 30
-
-
-class Portal:
-    """One ``manage.py up`` with the lab, in a state folder of its own."""
-
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder = folder
-        named = {"DATABASE_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE", "LAB", "PYTEST_XDIST_WORKER"}
-        self.env = {name: value for name, value in os.environ.items() if name not in named}
-        self.env |= {"PORTAL_STATE": str(folder), "PORT": str(port)}
-        self.address = f"http://127.0.0.1:{port}"
-        self.process: subprocess.Popen[str] | None = None
-
-    def start(self) -> None:
-        command = [sys.executable, str(state.REPOSITORY / "manage.py"), "up"]
-        self.process = subprocess.Popen(
-            command, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-        )
-        assert self.process.stdout is not None
-        printed = []
-        for line in self.process.stdout:
-            printed.append(line)
-            if line.startswith("Ctrl-C stops everything"):
-                return
-        raise AssertionError("never ready:\n" + "".join(printed))
-
-    def stop(self) -> None:
-        assert self.process is not None
-        assert self.process.stdout is not None
-        self.process.send_signal(signal.SIGINT)
-        self.process.stdout.read()
-        self.process.stdout.close()
-        self.process.wait(60)
-
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a management command against this portal."""
-        command = [sys.executable, str(state.REPOSITORY / "manage.py"), *words]
-        return subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=120, check=False)
-
-    def manage(self, *words: str) -> str:
-        """Run a management command that must succeed; what it printed."""
-        done = self.run(*words)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def mails(self) -> list[str]:
-        return [path.read_text() for path in sorted((self.folder / "mail").glob("*"))]
 
 
 def until(condition: Callable[[], Any], seconds: float) -> Any:

@@ -19,7 +19,7 @@ from tests.operations import test_sigkill as harness
 from tests.operations.test_sigkill import broker
 
 __all__ = ["broker"]
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(360)]
 RELOAD, CANARY = "inventory.reload", "deployments.canary"
 
 
@@ -27,6 +27,8 @@ class Mortal(harness.Worker):
     """A worker whose plans kill it."""
 
     package = "tests.stories"
+    queues = "default,us-central"
+    patience = 240
 
     @property
     def deaths(self) -> Path:

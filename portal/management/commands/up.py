@@ -199,8 +199,7 @@ class Command(BaseCommand):
             ]
             options += ["--without-gossip", "--without-mingle", "--loglevel", "INFO"]
             supervisor.add(f"worker-{queue}", [*celery, "worker", *options], env=environment)
-        schedule = str(self.state / "run" / "beat-schedule")
-        supervisor.add("beat", [*celery, "beat", "--schedule", schedule, "--loglevel", "INFO"], env=environment)
+        supervisor.add("beat", [*celery, "beat", "--loglevel", "INFO"], env=environment)
         if self._lab:
             supervisor.add("lab", [*self._manage, "lab", "up", "--foreground"], env=environment, optional=True)
 
