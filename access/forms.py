@@ -67,5 +67,7 @@ class RevokeForm(forms.Form):
 
 
 class ExtendForm(forms.Form):
-    minutes = forms.TypedChoiceField(label="For how much longer", choices=PRESETS, coerce=int, initial=60)
+    minutes = forms.TypedChoiceField(
+        label="For how long, from the approval on", choices=PRESETS, coerce=int, initial=60
+    )
     reason = forms.CharField(min_length=10, max_length=2000, widget=forms.Textarea(attrs={"rows": 3}))

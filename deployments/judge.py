@@ -81,8 +81,8 @@ def upper_bound(failed: int, requests: int) -> float:
 def judge(bins: list[Bin], *, minimum: int, tolerated_rate: float) -> Judgement:
     """Judge all bins since the canary got its first request.
 
-    FAIL as soon as the evidence reaches 1/ALPHA, or when the canary fails while there is no baseline to excuse it.
-    PASS when ``minimum`` canary requests were seen, nothing speaks against it (evidence below 1) and the upper
+    FAIL as soon as the odds reach 1/ALPHA, or when the canary fails while there is no baseline to excuse it.
+    PASS when ``minimum`` canary requests were seen, little speaks against it (odds below 2) and the upper
     bound of its failure rate is at most ``tolerated_rate`` above the baseline's own rate.
     """
     canary, canary_failed = sum(b.canary for b in bins), sum(b.canary_failed for b in bins)

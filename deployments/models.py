@@ -52,7 +52,7 @@ class ArtifactQuerySet(models.QuerySet["Artifact"]):
     def visible_to(self, actor: Any, action: str = "deployments.view") -> ArtifactQuerySet:
         """Artifacts of services on which ``actor`` holds ``action`` in at least one environment."""
         if actor.pk is None:
-            return self
+            return self if getattr(actor, "is_authenticated", False) else self.none()
         held = EffectiveScope.objects.live().filter(account=actor.pk, account__is_active=True, action=action)
         return self.filter(Exists(held.filter(scope__service=OuterRef("service__slug"))))
 
@@ -149,6 +149,14 @@ class Deployment(Stateful):
     def gated(self) -> bool:
         """Whether a second person must agree: production, always."""
         return self.environment.kind == Environment.Kind.PRODUCTION
+
+    @property
+    def lost_ground(self) -> str:
+        """Why what was agreed no longer stands; empty while it does."""
+        approver = self.approved_by
+        if self.gated and approver is not None and not approver.has_perm("deployments.approve", self):
+            return f"{approver}, who approved it, may no longer do so here."
+        return ""
 
     def reason_against(self, move: Transition, actor: Any) -> str:
         """Why ``actor`` cannot make ``move`` although the right is there (the approver must be somebody else)."""

@@ -20,8 +20,11 @@ log = structlog.get_logger(__name__)
 
 
 def drive() -> int:
-    """Take every open deployment one move further where that is possible; the number of moves made."""
-    moved = 0
+    """Take every open deployment one move further where that is possible; the number of moves made.
+
+    A fault in one of them does not hold up the others; it is raised once all had their turn, for the status page.
+    """
+    moved, faults = 0, []
     for deployment in Deployment.objects.open().select_related("artifact", "environment", "service").order_by("number"):
         step = MOVES.get(deployment.state)
         if step is None:
@@ -31,6 +34,11 @@ def drive() -> int:
         except (Conflict, IllegalTransition) as refusal:
             # Somebody else was faster, or the place is taken: the next round sees the new state.
             log.info("deployment_waits", deployment=str(deployment), reason=refusal.detail)
+        except Exception as fault:
+            log.exception("deployment_failed", deployment=str(deployment))
+            faults.append(fault)
+    if faults:
+        raise faults[0]
     return moved
 
 
@@ -39,7 +47,12 @@ def _waves(deployment: Deployment) -> list[Wave]:
 
 
 def prepare(deployment: Deployment) -> bool:
-    """Draft the steps of every wave from what runs now. Talks to the hosts, so never inside a transaction."""
+    """Draft the steps of every wave from what runs now. Talks to the hosts, so never inside a transaction.
+
+    While another deployment of the service is under way here, what runs is about to change: this one waits.
+    """
+    if _under_way_beside(deployment):
+        return False
     kind = "deployments.canary" if deployment.gated else "deployments.direct"
     artifact = deployment.artifact
     params = {"version": artifact.version, "digest": artifact.digest, "location": artifact.location}
@@ -48,7 +61,7 @@ def prepare(deployment: Deployment) -> bool:
             if wave.operation_id is None:
                 key = f"deployment:{deployment.pk}:wave:{wave.position}"
                 wave.operation = operations.request(
-                    kind, wave.component, by=DRIVER, params=params, key=key, cause=deployment, draft=True
+                    kind, wave.component, by=DRIVER, params=params, key=key, cause=deployment, draft=True, steered=True
                 )
                 wave.save(update_fields=["operation"])
     except (Refused, DriverError) as error:
@@ -62,10 +75,26 @@ def prepare(deployment: Deployment) -> bool:
 
 
 def begin(deployment: Deployment) -> bool:
-    """Start, unless another deployment of the service is under way here."""
-    if Deployment.objects.active().filter(service=deployment.service, environment=deployment.environment).exists():
+    """Start, unless another deployment of the service is under way here, or whoever approved it lost that right."""
+    if _under_way_beside(deployment):
         return False
+    if reason := deployment.lost_ground:
+        actions.cancel(deployment, by=DRIVER, reason=reason)
+        return True
     actions.start(deployment, by=DRIVER)
+    return True
+
+
+def _under_way_beside(deployment: Deployment) -> bool:
+    here = {"service": deployment.service_id, "environment": deployment.environment_id}
+    return Deployment.objects.active().filter(**here).exists()
+
+
+def outlast(deployment: Deployment) -> bool:
+    """Nobody decided while the plans were fresh: they were called off, so there is nothing left to agree to."""
+    if not deployment.waves.filter(operation__state=op.CANCELLED).exists():
+        return False
+    actions.cancel(deployment, by=DRIVER, reason="Nobody decided while its plan was fresh.")
     return True
 
 
@@ -148,6 +177,7 @@ def _switch_back(deployment: Deployment, wave: Wave, operation: Operation) -> bo
 
 MOVES: dict[str, Callable[[Deployment], bool]] = {
     "preparing": prepare,
+    "awaiting_approval": outlast,
     "queued": begin,
     "running": advance,
     "rolling_back": retreat,

@@ -81,6 +81,8 @@ class Operation(Stateful):
     cause_id = models.CharField(max_length=64, blank=True)
     approvals_needed = models.PositiveSmallIntegerField(default=0)
     approval_step_up = models.BooleanField(default=False)
+    # Part of something larger, such as a deployment, which alone tells it to run once that is agreed to.
+    steered = models.BooleanField(default=False)
     cancel_requested = models.BooleanField(default=False)
     failure = models.TextField(blank=True)
     stuck_reason = models.TextField(blank=True)
@@ -165,6 +167,11 @@ class Operation(Stateful):
         return (self.finished_at or clock.now()) - self.started_at if self.started_at else None
 
     @property
+    def outdated(self) -> bool:
+        """Whether this draft was made so long ago that what it saw may no longer be so."""
+        return self.valid_until is not None and self.valid_until <= clock.now()
+
+    @property
     def waits(self) -> bool:
         return self.not_before is not None and self.not_before > clock.now()
 
@@ -187,9 +194,11 @@ class Operation(Stateful):
         """Why ``actor`` cannot use a button although the state and the right would let it; empty when nothing is."""
         person = getattr(actor, "person_id", None)
         if transition.name == "confirm":
+            if self.steered and actor.pk is not None:
+                return "It is a part of something else, and runs when that is agreed to and comes to it."
             if not actor.has_perm(self.permission, self):
                 return f"Needs the right “{self.permission}” here."
-            if self.valid_until and self.valid_until <= clock.now():
+            if self.outdated:
                 return "This plan was made too long ago; ask for a new one."
         if transition.name == "approve":
             if person is None:

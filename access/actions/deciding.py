@@ -100,7 +100,7 @@ def deny(request: AccessRequest, *, by: Actor, note: str) -> AccessRequest:
 
 @transaction.atomic
 def cancel(request: AccessRequest, *, by: Actor) -> AccessRequest:
-    """Take one's own request back before anybody decided."""
+    """Take a request back before anybody decided: whoever asked for it, or whom it was asked for."""
     _lock(request)
     _refuse_for_reason(request, "cancel", by)
     move(request, "cancel", by=by, closed_at=clock.now())

@@ -154,6 +154,7 @@ class AccessRequest(Stateful):
         """SHA-256 of everything that was asked for; what a decision is about."""
         instants = (self.requested_at, self.decide_by, self.wanted_from)
         facts = [self.pk, self.requester_id, self.beneficiary_id, self.scope_id, self.role, self.seconds, self.reason]
+        facts.append(self.extends_id)
         facts += [moment.timestamp() if moment else None for moment in instants]
         return hashlib.sha256(json.dumps([str(fact) for fact in facts]).encode()).hexdigest()
 

@@ -33,8 +33,8 @@ def app_components(artifact: Artifact, environment: Environment) -> list[Compone
 def request(artifact: Artifact, *, by: Actor, environment: Environment) -> Deployment:
     """Ask for ``artifact`` in ``environment``; the steps are worked out next.
 
-    Production takes only what succeeded in staging. Deployments of older versions that still wait for their turn in
-    the same place are superseded.
+    Production takes only what succeeded in staging. What still waits for its turn in the same place, whatever its
+    version, gives way to this one.
     """
     components = app_components(artifact, environment)
     if not components:
@@ -118,6 +118,8 @@ def approve(deployment: Deployment, *, by: Actor, note: str = "") -> Deployment:
     against = deployment.reason_against(deployment.lifecycle["approve"], by)
     if against:
         raise Denied(against)
+    if deployment.waves.exclude(operation__state="planned").exists():
+        raise Conflict("Its plan was made too long ago. Ask for the deployment again.")
     move(
         deployment,
         "approve",
@@ -224,8 +226,10 @@ def succeed(deployment: Deployment, *, by: Actor) -> Deployment:
     move(deployment, "succeed", by=by, finished_at=clock.now(), outcome="The new version serves alone.")
     record("deployments.succeed", deployment, by=by, after={"version": deployment.artifact.version})
     if deployment.environment.kind == Environment.Kind.STAGING:
+        under_way = Deployment.objects.open().filter(artifact=deployment.artifact)
         for environment in _production_of(deployment):
-            request(deployment.artifact, by=by, environment=environment)
+            if not under_way.filter(environment=environment).exists():
+                request(deployment.artifact, by=by, environment=environment)
     nudge(DRIVE)
     return deployment
 

@@ -27,7 +27,8 @@ _LOCK = 0x0CA7A106
 def apply_catalog(estate: Estate, *, by: Actor, expected: str = "") -> Difference:
     """Create, change and remove rows until the database equals ``estate``; all of it or nothing.
 
-    ``by`` must hold the right on every scope that is touched. ``expected`` is the digest of the difference a person
+    ``by`` must hold the right on every scope that is touched, and on all of them when something changes that belongs to
+    none, such as an environment. ``expected`` is the digest of the difference a person
     has read: when another one would be made by now, ``Conflict``. Rows of other catalogs, and rows that something
     still points at, refuse the whole with every reason. Scopes are made for new components, so that rights given on
     wider scopes reach them at once. Returns what was changed; when that is nothing, no event is recorded.
@@ -66,6 +67,8 @@ def _authorize(difference: Difference, wanted: dict[str, dict[str, dict[str, Any
     pairs = {(row["environment"], row["service"]) for key in keys if (row := wanted["component"].get(key))}
     scopes |= {rights.scope_for(*pair) for pair in sorted(pairs)}
     authorize(by, PERMISSION)
+    if any(change.noun not in ("component", "dependency") for change in difference.changes):
+        scopes.add(rights.scope_for())
     for scope in scopes:
         authorize(by, PERMISSION, scope)
 

@@ -10,8 +10,8 @@ from jsonschema import Draft202012Validator, ValidationError
 from inventory.catalog.source import Document, Problem
 from inventory.models import Component, DataCenter, Dependency, Environment
 
-SLUG = "^[a-z0-9]+(-[a-z0-9]+)*$"
-KEY = "^[a-z0-9-]+/[a-z0-9-]+/[a-z0-9-]+$"
+SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*\Z"
+KEY = r"^[a-z0-9-]+/[a-z0-9-]+/[a-z0-9-]+\Z"
 EVERYWHERE = {"global": "spans all data centers", "workstation": "is every developer's own machine"}
 """What may stand in a component's key where a data center stands, for components that are in none."""
 

@@ -76,7 +76,7 @@ def read(folder: Path) -> tuple[list[Document], list[Problem]]:
         document = Document(path.name)
         try:
             text = _text(path, MAX_FOLDER_BYTES - total)
-            total += len(text)
+            total += len(text.encode())
             _fill(document, text, problems)
         except _Refused as error:
             problems.append(Problem(path.name, error.line, error.sentence))

@@ -35,12 +35,14 @@ def request(
     approvals: int = 0,
     cause: models.Model | None = None,
     draft: bool = False,
+    steered: bool = False,
 ) -> Operation:
     """Write an operation on ``subject`` with all its steps, and let it run unless it is a ``draft``.
 
     ``by`` must hold ``operations.request`` and the plan's own permission on the subject's scope. ``approvals`` other
     persons have to agree before it runs. ``key`` makes asking twice harmless: the same request again returns the
-    operation that is there. ``cause`` is what it was asked for, such as an incident. A ``draft`` waits for ``confirm``.
+    operation that is there. ``cause`` is what it was asked for, such as an incident. A ``draft`` waits for ``confirm``;
+    when it is ``steered`` that is its cause's to say and no person's, so that nobody runs what was not agreed to.
 
     Raises ``Denied``, ``Invalid`` (parameters), ``Conflict`` (the key belongs to something else) and whatever the
     plan refuses. A plan that observes the world while drafting must not be requested inside a transaction.
@@ -55,7 +57,7 @@ def request(
         raise RuntimeError(f"{plan_kind} looks at the world while it is planned: not inside a transaction")
     drafts = chosen.draft(subject, params)
     operation = _describe(chosen, subject, params, by=by, reason=reason, key=key, cause=cause)
-    operation.approvals_needed = approvals
+    operation.approvals_needed, operation.steered = approvals, steered
     steps = _steps(chosen, operation, drafts)
     try:
         with transaction.atomic():
@@ -173,7 +175,7 @@ def _accept(operation: Operation, transition: str, by: Actor) -> None:
     declared = lifecycle.operation[transition]
     authorize(by, declared.permission, operation)
     if operation.state in declared.sources and (against := operation.reason_against(declared, by)):
-        raise Denied(against) if transition == "approve" or "right" in against else Conflict(against)
+        raise Conflict(against) if operation.outdated else Denied(against)
 
 
 @transaction.atomic

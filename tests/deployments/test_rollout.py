@@ -201,6 +201,118 @@ class TestApproval:
             actions.cancel(deployment, by=estate.owner, reason="again")
 
 
+class TestNobodyGoesAround:
+    """A deployment's operations are its own: who may run operations cannot run what nobody agreed to."""
+
+    def test_a_part_is_not_told_to_run_by_a_person(self, estate):
+        from operations import actions as operations
+        from tests import world
+
+        estate.announce()
+        estate.run()
+        part = estate.deployment("production").waves.get(position=0).operation
+        for role in ("developer", "on_call", "operations_owner"):
+            with pytest.raises(Denied, match="a part of something else"):
+                operations.confirm(part, by=world.account(f"a-{role}", role))
+        estate.run()
+        part.refresh_from_db()
+        assert (part.state, estate.apps[EAST].told["start"]) == ("planned", 0)
+
+    def test_an_approver_who_lost_the_right_has_agreed_to_nothing(self, estate):
+        from identity import rights
+
+        deployment = approved(estate)
+        rights.unbind(estate.owner.bindings.get())
+        estate.run()
+        deployment.refresh_from_db()
+        assert (deployment.state, estate.apps[EAST].told["start"]) == ("cancelled", 0)
+        assert deployment.outcome == "owner, who approved it, may no longer do so here."
+
+    def test_what_nobody_decided_in_time_is_called_off(self, estate, stepped_up):
+        from datetime import timedelta
+
+        from operations import reconcile as sweeper
+        from portal import clock
+
+        estate.announce()
+        estate.run()
+        deployment = estate.deployment("production")
+        with clock.travel(timedelta(days=8)):
+            sweeper.cancel_outdated()
+            with events.acting(second_factor_at=clock.now()), pytest.raises(Conflict, match="too long ago"):
+                actions.approve(deployment, by=estate.owner)
+            estate.run()
+        deployment.refresh_from_db()
+        assert (deployment.state, deployment.outcome) == ("cancelled", "Nobody decided while its plan was fresh.")
+
+
+class TestSeveral:
+    def test_one_that_is_asked_for_while_another_runs_is_planned_after_it(self, estate, tmp_path):
+        from tests.deployments.test_releases import artifact as bytes_of
+
+        deployment = approved(estate)
+        estate.run(rounds=4)
+        deployment.refresh_from_db()
+        assert deployment.state == "running"
+        estate.location, estate.digest = bytes_of(tmp_path / "b.tar.gz", **{"server.js": "// newer"})
+        estate.announce("2.1.0")
+        estate.run()
+        states = dict(
+            Deployment.objects.filter(environment__slug="production").values_list("artifact__version", "state")
+        )
+        assert states == {"2.0.0": "succeeded", "2.1.0": "awaiting_approval"}
+        check = Deployment.objects.get(artifact__version="2.1.0", environment__slug="production").waves.first()
+        assert check.operation.steps.get(position=1).arguments["from_version"] == "2.0.0"
+
+    def test_staging_may_have_it_again_while_production_waits(self, estate):
+        artifact = estate.announce()
+        estate.run()
+        again = actions.request(artifact, by=estate.owner, environment=estate.deployment("staging").environment)
+        estate.run()
+        again.refresh_from_db()
+        assert again.state == "succeeded"
+        assert estate.deployment("production").state == "awaiting_approval"
+
+    def test_a_fault_in_one_holds_up_no_other(self, estate, monkeypatch):
+        from deployments import reconcile
+
+        first = estate.announce()
+        second = actions.request(first, by=estate.owner, environment=_another_staging(estate))
+        prepare = reconcile.MOVES["preparing"]
+
+        def faulty(deployment):
+            if deployment.pk != second.pk:
+                raise RuntimeError("unforeseen")
+            return prepare(deployment)
+
+        monkeypatch.setitem(reconcile.MOVES, "preparing", faulty)
+        with pytest.raises(RuntimeError, match="unforeseen"):
+            reconcile.drive()
+        second.refresh_from_db()
+        assert second.state == "queued"
+
+
+def _another_staging(estate):
+    from tests import world
+
+    estate.apps["staging-2/us-central/api"] = estate.apps[STAGING]
+    where = world.environment("staging-2")
+    where.kind = "staging"
+    where.save()
+    world.component("staging-2/us-central/api")
+    return where
+
+
+def test_whoever_is_not_signed_in_sees_no_artifact(estate):
+    from django.contrib.auth.models import AnonymousUser
+
+    from deployments.models import Artifact
+
+    estate.announce()
+    assert list(Artifact.objects.visible_to(AnonymousUser())) == []
+    assert Artifact.objects.visible_to(events.SYSTEM).count() == 1
+
+
 class TestRequest:
     def test_production_takes_only_what_succeeded_in_staging(self, estate):
         artifact = estate.announce()

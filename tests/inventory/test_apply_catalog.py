@@ -214,3 +214,14 @@ def test_a_failure_in_the_middle_leaves_nothing(folder, monkeypatch):
     with pytest.raises(RuntimeError):
         applied(folder)
     assert (Component.objects.count(), Team.objects.count(), DataCenter.objects.count()) == (0, 0, 0)
+
+
+def test_what_belongs_to_no_scope_is_changed_only_by_who_may_everywhere(folder):
+    """An environment's kind, for one, decides whether deployments there need an approval."""
+    applied(folder)
+    write(
+        folder, base=SOUND["base.yaml"].replace("name: Production, kind: production", "name: Production, kind: local")
+    )
+    with pytest.raises(Denied):
+        applied(folder, by=world.account("production-owner", "administrator", ("production", "*")))
+    assert applied(folder, by=world.account("owner", "administrator")).counts["changed"] == 1

@@ -223,3 +223,9 @@ def test_the_command_names_everything_and_applies_nothing(folder):
         "The catalog has 2 problems. Nothing was changed.",
     ]
     assert (Component.objects.count(), Service.objects.count()) == (0, 0)
+
+
+def test_a_name_does_not_end_in_a_line_break(tmp_path):
+    spoilt = BASE.replace("  api: {name: API", '  "api\\n": {name: API')
+    assert spoilt != BASE
+    assert any("must be lower-case letters" in problem for problem in complaints(write(tmp_path / "x", base=spoilt)))
