@@ -61,7 +61,7 @@ def prepare(deployment: Deployment) -> bool:
             if wave.operation_id is None:
                 key = f"deployment:{deployment.pk}:wave:{wave.position}"
                 wave.operation = operations.request(
-                    kind, wave.component, by=DRIVER, params=params, key=key, cause=deployment, draft=True, steered=True
+                    kind, wave.component, by=DRIVER, params=params, key=key, cause=deployment, draft=True
                 )
                 wave.save(update_fields=["operation"])
     except (Refused, DriverError) as error:

@@ -53,7 +53,10 @@ class OperationFilter(django_filters.FilterSet):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.filters["environment"].extra["choices"] = _environments_of(self.request)
+        environment = self.filters["environment"]
+        environment.extra["choices"] = _environments_of(self.request)
+        # Whoever described the API in this process has built the class's own field, without choices, and it was copied.
+        vars(environment).pop("_field", None)
 
     def only_open(self, rows: OperationQuerySet, name: str, value: str) -> OperationQuerySet:
         """``?open=true``: what has not ended; ``?open=false``: what has."""

@@ -81,8 +81,6 @@ class Operation(Stateful):
     cause_id = models.CharField(max_length=64, blank=True)
     approvals_needed = models.PositiveSmallIntegerField(default=0)
     approval_step_up = models.BooleanField(default=False)
-    # Part of something larger, such as a deployment, which alone tells it to run once that is agreed to.
-    steered = models.BooleanField(default=False)
     cancel_requested = models.BooleanField(default=False)
     failure = models.TextField(blank=True)
     stuck_reason = models.TextField(blank=True)
@@ -194,7 +192,7 @@ class Operation(Stateful):
         """Why ``actor`` cannot use a button although the state and the right would let it; empty when nothing is."""
         person = getattr(actor, "person_id", None)
         if transition.name == "confirm":
-            if self.steered and actor.pk is not None:
+            if actor.pk is not None and plan.get(self.kind, self.version).steered:
                 return "It is a part of something else, and runs when that is agreed to and comes to it."
             if not actor.has_perm(self.permission, self):
                 return f"Needs the right “{self.permission}” here."

@@ -108,8 +108,9 @@ class Plan:
     """Base of all plans. A subclass sets the class attributes and writes ``draft`` and ``target``.
 
     ``observes`` says that drafting reads the world, so that it must not happen inside a transaction.
-    ``approval_step_up`` asks approvers for a fresh second factor. ``draft_valid`` is how long a drafted plan may wait
-    for its confirmation before what it saw counts as outdated.
+    ``approval_step_up`` asks approvers for a fresh second factor. ``steered`` says that its operations are parts of
+    something that people agree to as a whole: the portal alone tells them to run. ``draft_valid`` is how long a
+    drafted plan may wait for its confirmation before what it saw counts as outdated.
     """
 
     kind: str
@@ -121,6 +122,7 @@ class Plan:
     mutating: bool = True
     observes: bool = False
     approval_step_up: bool = False
+    steered: bool = False
     draft_valid: timedelta = timedelta(minutes=30)
     params_schema: dict[str, Any] = {"type": "object", "additionalProperties": False}
 

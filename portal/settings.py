@@ -195,7 +195,7 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 120, "socket_connect_timeout": 2, "socket_timeout": 30}
-# The whole schedule is declared in code, and a tick that was missed is worth nothing: no file that could be damaged.
+# The schedule is declared in code, and a missed tick is worth nothing: no file that could be damaged.
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 CELERY_TIMEZONE = "UTC"
 
@@ -259,7 +259,7 @@ OIDC_PKCE_CODE_CHALLENGE_METHOD = "S256"
 OIDC_USE_NONCE = True
 OIDC_TIMEOUT = 5
 
-# Local variables of a traceback may hold a password or a token, so they are left out.
+# Local variables of a traceback may hold a secret, so they are left out.
 _tracebacks = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
 structlog.configure(
     processors=[
@@ -291,8 +291,7 @@ LOGGING = {
         }
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
-    # Collectors ask dozens of addresses every few seconds; an answer is no news.
-    # A line a second for every tick of every reconciler would bury what matters; their status page tells.
+    # A line for every address asked and every tick of a reconciler would bury what matters.
     "loggers": {
         name: {"level": "WARNING"}
         for name in ("celery.beat", "celery.worker.strategy", "celery.app.trace", "httpx", "httpcore", "apprise")

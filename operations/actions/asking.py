@@ -35,14 +35,12 @@ def request(
     approvals: int = 0,
     cause: models.Model | None = None,
     draft: bool = False,
-    steered: bool = False,
 ) -> Operation:
     """Write an operation on ``subject`` with all its steps, and let it run unless it is a ``draft``.
 
     ``by`` must hold ``operations.request`` and the plan's own permission on the subject's scope. ``approvals`` other
     persons have to agree before it runs. ``key`` makes asking twice harmless: the same request again returns the
-    operation that is there. ``cause`` is what it was asked for, such as an incident. A ``draft`` waits for ``confirm``;
-    when it is ``steered`` that is its cause's to say and no person's, so that nobody runs what was not agreed to.
+    operation that is there. ``cause`` is what it was asked for, such as an incident. A ``draft`` waits for ``confirm``.
 
     Raises ``Denied``, ``Invalid`` (parameters), ``Conflict`` (the key belongs to something else) and whatever the
     plan refuses. A plan that observes the world while drafting must not be requested inside a transaction.
@@ -57,7 +55,7 @@ def request(
         raise RuntimeError(f"{plan_kind} looks at the world while it is planned: not inside a transaction")
     drafts = chosen.draft(subject, params)
     operation = _describe(chosen, subject, params, by=by, reason=reason, key=key, cause=cause)
-    operation.approvals_needed, operation.steered = approvals, steered
+    operation.approvals_needed = approvals
     steps = _steps(chosen, operation, drafts)
     try:
         with transaction.atomic():

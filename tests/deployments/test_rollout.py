@@ -226,7 +226,7 @@ class TestNobodyGoesAround:
         estate.run()
         deployment.refresh_from_db()
         assert (deployment.state, estate.apps[EAST].told["start"]) == ("cancelled", 0)
-        assert deployment.outcome == "owner, who approved it, may no longer do so here."
+        assert deployment.outcome == "Owner, who approved it, may no longer do so here."
 
     def test_what_nobody_decided_in_time_is_called_off(self, estate, stepped_up):
         from datetime import timedelta

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import socket
 import subprocess
@@ -14,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from tests.ports import somewhere
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = Path(sysconfig.get_path("purelib"))
@@ -38,7 +39,7 @@ MARIADB_INSTALL = shutil.which("mariadb-install-db")
 def free_port() -> int:
     """A loopback port below the ephemeral range that nobody holds and that this run has not given before."""
     while True:
-        port = random.randrange(20000, 32000)
+        port = somewhere()
         if port in _given:
             continue
         with socket.socket() as probe:

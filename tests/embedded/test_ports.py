@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from portal.embedded import ports
+from tests.ports import free
 
 
 def test_a_port_with_a_listener_is_not_free():
@@ -13,7 +14,7 @@ def test_a_port_with_a_listener_is_not_free():
 
 
 def test_the_next_port_is_taken_when_the_first_is_busy():
-    start = ports.first_free(21000)
+    start = free()
     with socket.create_server(("127.0.0.1", start)):
         assert ports.first_free(start) > start
 

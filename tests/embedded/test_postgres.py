@@ -15,6 +15,7 @@ import pytest
 
 from portal.embedded import ports, postgres, process
 from portal.embedded.postgres import Postgres
+from tests.ports import free
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs to run as root: only then the account is another one")
 
@@ -99,7 +100,7 @@ def test_a_server_that_cannot_start_names_its_log(server):
 
 
 def test_it_ends_with_the_process_that_started_it(reachable):
-    port = ports.first_free(22000)
+    port = free()
     script = (
         "import sys, time; from pathlib import Path; from portal.embedded import postgres, process\n"
         f"folder = postgres.place(Path('{reachable}/postgres'), process.unprivileged())\n"

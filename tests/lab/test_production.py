@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from lab.layout import Lab
 from lab.unit import BROKEN, UP, Row
 from tests.lab.conftest import available, traces, until
 from tests.need import need
+from tests.ports import for_a_lab
 
 pytestmark = pytest.mark.xdist_group("lab")  # one worker: a second lab beside it would only be slower
 
@@ -38,7 +38,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, programs_are_there: None) -> I
     """Ports and connections of a production of which only cache and database are started."""
     state = tmp_path_factory.mktemp("state")
     made = Lab(state / "lab")
-    estate.prepare(made, ["production"], random.randrange(22000, 31000, 100))
+    estate.prepare(made, ["production"], for_a_lab())
     yield made
     whole = estate.everything(made)
     assert whole is not None

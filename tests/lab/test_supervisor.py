@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import threading
@@ -23,6 +22,7 @@ from lab.edge import Edge
 from lab.layout import REPOSITORY, Lab
 from lab.unit import DOWN, UP
 from tests.lab.conftest import Running, traces, until
+from tests.ports import for_a_lab
 
 pytestmark = pytest.mark.xdist_group("lab")  # one worker: a second lab beside it would only be slower
 
@@ -115,7 +115,7 @@ def test_a_killed_supervisor_is_succeeded_and_its_daemons_are_not_left_for_ever(
 def test_one_unit_that_fails_is_reported_and_the_others_start(tmp_path, programs_are_there, monkeypatch):
     monkeypatch.setattr("lab.programs.nginx", lambda: Path("/bin/false"))
     lab = Lab(tmp_path / "lab")
-    here = estate.prepare(lab, ["staging"], random.randrange(22000, 31000, 100))
+    here = estate.prepare(lab, ["staging"], for_a_lab())
     here.units = [*here.of(Edge), *here.of(Cache)]
     said: list[str] = []
     try:

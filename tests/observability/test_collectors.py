@@ -23,6 +23,7 @@ from portal.embedded import ports
 from portal.embedded.valkey import Valkey
 from portal.models import ReconcilerRun
 from tests import world
+from tests.ports import free, somewhere
 
 
 def seen(healthy=True, kind="http", facts=None, readings=None, version=None):
@@ -207,7 +208,7 @@ def web_server(status=200):
         def log_message(self, *args):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", ports.first_free(23100)), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", free()), Handler)
     server.status = status
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -221,7 +222,7 @@ def web_server(status=200):
 def valkey(tmp_path):
     (tmp_path / "valkey").mkdir()
     server = Valkey(tmp_path / "valkey", "sesame", tmp_path / "valkey.log")
-    ports.start_on_free(server, 23000)
+    ports.start_on_free(server, somewhere())
     yield server
     server.stop()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from django.urls import reverse
+from drf_spectacular.generators import SchemaGenerator
 
 from operations import engine
 from operations.models import Operation, StepLog
@@ -33,6 +34,12 @@ def test_the_list_costs_the_same_however_long_it_is(at, browser, django_assert_n
         page = browser.get(reverse("operation-list")).content.decode()
     assert [operation.label in page for operation in operations] == [True] * many
     assert len(page) < 60_000
+
+
+def test_environments_can_be_chosen_also_after_the_api_was_described(at, browser):
+    at("done")
+    SchemaGenerator().get_schema(request=None, public=True)
+    assert '<option value="production"' in browser.get(reverse("operation-list")).content.decode()
 
 
 @pytest.mark.parametrize("many", [1, 3])

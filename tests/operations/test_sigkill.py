@@ -30,6 +30,7 @@ from portal.embedded import ports
 from portal.embedded.valkey import Valkey
 from tests import world
 from tests.operations.counting import DONE, KIND, STEPS, UNDONE, Counting, found
+from tests.ports import somewhere
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
 PATIENCE = 90
@@ -45,7 +46,7 @@ def broker(tmp_path: Path) -> Iterator[Valkey]:
     folder = tmp_path / "broker"
     folder.mkdir()
     server = Valkey(folder, secrets.token_urlsafe(16), tmp_path / "broker.log")
-    ports.start_on_free(server, 20000 + secrets.randbelow(10000))
+    ports.start_on_free(server, somewhere())
     before = app.conf.broker_url
     _send_to(server.url)
     yield server

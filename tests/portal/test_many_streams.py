@@ -18,6 +18,7 @@ from django.db import connection
 
 from portal.embedded import ports
 from tests import world
+from tests.ports import free
 
 pytestmark = pytest.mark.django_db(transaction=True)
 STREAMS = settings.DATABASES["default"]["OPTIONS"]["pool"]["max_size"] + 4
@@ -26,7 +27,7 @@ STREAMS = settings.DATABASES["default"]["OPTIONS"]["pool"]["max_size"] + 4
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[str]:
     """The portal under its real ASGI server, on the test's database."""
-    port = ports.first_free(24800)
+    port = free()
     database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
     env = os.environ | {"DATABASE_URL": database, "PORT": str(port), "PORTAL_STATE": str(settings.STATE_DIR)}
     command = [sys.executable, "-m", "uvicorn", "portal.asgi:application", "--port", str(port)]

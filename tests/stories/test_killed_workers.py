@@ -21,6 +21,8 @@ from tests.operations.test_sigkill import broker
 __all__ = ["broker"]
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(360)]
 RELOAD, CANARY = "inventory.reload", "deployments.canary"
+RATE = 20.0
+"""Requests a second on each service; what 50 do is measured where no worker dies."""
 
 
 class Mortal(harness.Worker):
@@ -87,7 +89,7 @@ def test_a_good_canary_and_a_reload_survive_a_death_at_every_step(mortal, stagin
     reload = actions.request(RELOAD, world.component("staging/us-central/cloud"), by=events.SYSTEM)
     bring = canary(staging, "play", "5.0.0")
     deaths = mortal.condemn(reload, "before", "after") + mortal.condemn(bring, "before", "after")
-    with Load(f"{play.nginx.url}/play/") as users, Load(f"{play.nginx.url}/cloud/") as others:
+    with Load(f"{play.nginx.url}/play/", RATE) as users, Load(f"{play.nginx.url}/cloud/", RATE) as others:
         mortal.start()
         states = harness.until_ended([reload, bring], mortal)
     assert states == {"cloud": "done", "play": "done"}
@@ -107,7 +109,7 @@ def test_a_bad_canary_is_taken_back_although_its_worker_dies_at_every_step(morta
     bring = canary(staging, "billing", "5.1.0", error_rate=0.2)
     taken_back = bring.steps.filter(act__in=["start", "shift"], position__lte=4)
     mortal.condemn(bring, "before-undo", "after-undo")
-    with Load(f"{app.nginx.url}/billing/"):
+    with Load(f"{app.nginx.url}/billing/", RATE):
         mortal.start()
         states = harness.until_ended([bring], mortal)
     assert states == {"billing": "undone"}

