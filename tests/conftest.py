@@ -21,20 +21,21 @@ settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LONGEST = ("stories", "lab", "sigkill", "embedded", "drivers", "passkeys", "structure")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def _group(item: pytest.Item) -> str:
+    name = item.nodeid.partition("::")[0]
+    return "lab" if "tests/lab/" in name or "on_real_daemons" in name or "killed_workers" in name else name
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
     """Keep together what shares a lab or a server: one group a file, and one for everything that acts on the lab."""
-
-    def group(item: pytest.Item) -> str:
-        name = item.nodeid.partition("::")[0]
-        return "lab" if "tests/lab/" in name or "on_real_daemons" in name else name
-
-    def rank(item: pytest.Item) -> int:
-        found = (place for place, word in enumerate(LONGEST) if word in group(item))
-        return next(found, len(LONGEST))
-
+    rank = {}
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
-    items.sort(key=rank)
+        group = _group(item)
+        item.add_marker(pytest.mark.xdist_group(group))  # before pytest-xdist looks
+        rank[item] = next((place for place, word in enumerate(LONGEST) if word in group), len(LONGEST))
+    yield
+    items.sort(key=rank.__getitem__)  # after pytest-django has put them in its own order
 
 
 @pytest.fixture(autouse=True, scope="session")
