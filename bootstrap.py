@@ -187,7 +187,7 @@ def clean():
 def test():
     """The whole suite in several processes, since much of it waits for daemons; with arguments, what they say."""
     prepare("requirements-dev.txt")
-    whole = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadgroup", "--no-loadscope-reorder"]
+    whole = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadscope", "--no-loadscope-reorder"]
     become("-m", "pytest", *(sys.argv[2:] or whole))
 
 

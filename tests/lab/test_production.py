@@ -20,8 +20,6 @@ from tests.lab.conftest import available, traces, until
 from tests.need import need
 from tests.ports import for_a_lab
 
-pytestmark = pytest.mark.xdist_group("lab")  # one worker: a second lab beside it would only be slower
-
 CENTRAL, EAST = "production/us-central/cache", "production/us-east/cache"
 SENTINEL = "production/us-central/sentinel"
 PRIMARY, REPLICA = "production/us-central/database", "production/us-east/database"

@@ -26,8 +26,6 @@ from lab import files, ports, releases
 from lab.layout import REPOSITORY, SERVICES
 from tests.lab.conftest import Running, traces, until
 
-pytestmark = pytest.mark.xdist_group("lab")  # one worker: a second lab beside it would only be slower
-
 CELL = "staging/us-central"
 COMPONENTS = sorted(f"{CELL}/{name}" for name in (*SERVICES, "nginx", "pm2", "cache", "objects"))
 

@@ -24,8 +24,6 @@ from lab.unit import DOWN, UP
 from tests.lab.conftest import Running, traces, until
 from tests.ports import for_a_lab
 
-pytestmark = pytest.mark.xdist_group("lab")  # one worker: a second lab beside it would only be slower
-
 EDGE, CACHE = "staging/us-central/nginx", "staging/us-central/cache"
 
 
