@@ -2,7 +2,7 @@
 PYTHON3 ?= $(firstword $(shell command -v python3) $(wildcard $(HOME)/.pyenv/versions/3.1[2-9]*/bin/python3))
 RUN = @exec $(or $(PYTHON3),$(error Python 3.12 or newer is needed, on PATH or under ~/.pyenv/versions)) bootstrap.py
 
-.PHONY: help up clean test check format lock bench
+.PHONY: help up clean test coverage check format lock bench
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -16,6 +16,9 @@ clean: ## stop what a killed run left behind and remove the state folder
 test: ## run the whole suite (ARGS="-k name")
 	$(RUN) test $(ARGS)
 
+coverage: ## the whole suite, and which branches it takes
+	$(RUN) coverage
+
 check: ## format, lint, types, imports, migrations, generated documents, structure
 	$(RUN) check
 
@@ -25,5 +28,5 @@ format: ## format and mend what can be mended
 lock: ## resolve the requirements again
 	$(RUN) lock
 
-bench: ## load and scale measurements
+bench: ## measurements that print tables (ARGS="start pages intake")
 	$(RUN) bench $(ARGS)

@@ -23,6 +23,8 @@ OLDEST = (3, 12)
 # Each lock file holds everything of the one before it.
 LOCKS = ["requirements.txt", "requirements-lab.txt", "requirements-dev.txt"]
 BEGAN = time.monotonic()
+# One process more than there are processors: while one waits for a daemon, the others work.
+WHOLE = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadscope", "--no-loadscope-reorder"]
 
 
 def say(text):
@@ -187,8 +189,18 @@ def clean():
 def test():
     """The whole suite in several processes, since much of it waits for daemons; with arguments, what they say."""
     prepare("requirements-dev.txt")
-    whole = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadscope", "--no-loadscope-reorder"]
-    become("-m", "pytest", *(sys.argv[2:] or whole))
+    become("-m", "pytest", *(sys.argv[2:] or WHOLE))
+
+
+def coverage():
+    """The suite under coverage; the figure that counts is that of the kernel, the verbs, the plans and the drivers."""
+    prepare("requirements-dev.txt")
+    counted = "portal/*.py,portal/ui/*,*/actions/*,*/actions.py,*/plans/*,*/plans.py,drivers/*"
+    # Its data files carry the name of the process, so that all of them and their children are counted.
+    run([PYTHON, "-m", "coverage", "erase"])
+    tested = subprocess.run([str(PYTHON), "-m", "pytest", *WHOLE, "--cov", "--cov-report="], cwd=str(ROOT))
+    run([PYTHON, "-m", "coverage", "report", "--fail-under=95", f"--include={counted}"])
+    sys.exit(tested.returncode)
 
 
 def check():
@@ -242,6 +254,7 @@ COMMANDS = {
     "up": up,
     "clean": clean,
     "test": test,
+    "coverage": coverage,
     "check": check,
     "format": tidy,
     "lock": lock,

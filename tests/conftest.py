@@ -30,7 +30,7 @@ def _group(nodeid: str) -> str:
 
 
 class Grouped(LoadScopeScheduling):
-    """pytest-xdist's scheduling of whole groups. Its own marks for groups are not seen by pytest 9.1."""
+    """pytest-xdist's scheduling of whole groups. Its own marks for groups are not seen by pytest 9.2."""
 
     def _split_scope(self, nodeid: str) -> str:
         return _group(nodeid)
