@@ -25,7 +25,7 @@ from tests import world
 from tests.operations.conftest import At, at, counting
 
 __all__ = ["at", "counting"]
-EXAMPLES = 8
+EXAMPLES = 5
 """Requests per route and mode."""
 SETTINGS = settings(
     max_examples=EXAMPLES,
