@@ -67,8 +67,7 @@ def receive(source: CiSource, headers: Mapping[str, str], body: bytes) -> Artifa
     delivery = headers.get("webhook-id", "")[:121]
     _verify(source, delivery, headers, body)
     body_digest = hashlib.sha256(body).hexdigest()
-    known = source.deliveries.filter(delivery_id=delivery).select_related("artifact__service").first()
-    if known:
+    if known := _earlier(source, delivery):
         return _same(known, body_digest)
     given = _parse(body)
     service = Service.objects.filter(slug=given.pop("service")).first()
@@ -78,9 +77,16 @@ def receive(source: CiSource, headers: Mapping[str, str], body: bytes) -> Artifa
         with transaction.atomic():
             artifact = announce(service, by=source.account, **given)
             CiDelivery.objects.create(source=source, delivery_id=delivery, body_digest=body_digest, artifact=artifact)
-    except IntegrityError:
-        return _same(source.deliveries.select_related("artifact__service").get(delivery_id=delivery), body_digest)
+    except (IntegrityError, Conflict):
+        # The same delivery at the same moment may have been faster: then both get its answer.
+        if known := _earlier(source, delivery):
+            return _same(known, body_digest)
+        raise
     return artifact
+
+
+def _earlier(source: CiSource, delivery: str) -> CiDelivery | None:
+    return source.deliveries.filter(delivery_id=delivery).select_related("artifact__service").first()
 
 
 def _same(known: CiDelivery, body_digest: str) -> Artifact:

@@ -164,6 +164,9 @@ def _switch_back(deployment: Deployment, wave: Wave, operation: Operation) -> bo
                 "deployments.switch_back", wave.component, by=DRIVER, params=params, key=key, cause=deployment
             )
         except (Refused, DriverError) as error:
+            if not getattr(error, "permanent", True):
+                log.info("deployment_not_back_yet", deployment=str(deployment), reason=str(error))
+                return False
             return f"{wave.component} cannot be switched back: {error}"
         with transaction.atomic():
             wave.save(update_fields=["back"])

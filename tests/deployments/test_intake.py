@@ -66,6 +66,16 @@ def test_a_repeated_delivery_changes_nothing_and_answers_the_same(client, estate
     assert (Artifact.objects.count(), CiDelivery.objects.count(), Deployment.objects.count()) == (1, 1, 1)
 
 
+def test_two_equal_deliveries_at_the_same_moment_get_the_same_answer(client, estate, source, monkeypatch):
+    """The other one is committed between this one's look and its writing."""
+    first = send(client, body(estate))
+    looks, earlier = [None], intake._earlier
+    monkeypatch.setattr(intake, "_earlier", lambda *where: looks.pop() if looks else earlier(*where))
+    second = send(client, body(estate))
+    assert (second.status_code, second.json(), looks) == (202, first.json(), [])
+    assert (Artifact.objects.count(), CiDelivery.objects.count()) == (1, 1)
+
+
 def test_a_delivery_id_with_another_content_is_a_conflict(client, estate, source):
     send(client, body(estate))
     answer = send(client, body(estate, version="2.0.1"))

@@ -6,6 +6,7 @@ import pytest
 
 from deployments import actions
 from deployments.models import Deployment
+from drivers.errors import TransientError
 from operations.models import Operation
 from portal import events
 from portal.errors import Conflict, Denied, IllegalTransition, Invalid, StepUpRequired
@@ -77,6 +78,24 @@ def test_a_failure_in_the_second_data_center_takes_the_first_one_back_too(estate
     assert deployment.state == "rolled_back"
     assert [estate.apps[place].weights() for place in (EAST, CENTRAL)] == [{"a": 100, "b": 0}] * 2
     assert deployment.waves.get(position=0).back.state == "done"
+
+
+def test_a_host_that_is_away_for_a_moment_is_asked_again_while_going_back(estate, monkeypatch):
+    estate.apps[CENTRAL].broken = "start"
+    deployment = approved(estate)
+    health, away = estate.apps[EAST].health, [TransientError("nobody answers just now")] * 2
+
+    def unsteady(slot):
+        if deployment.__class__.objects.get(pk=deployment.pk).state == "rolling_back" and away:
+            raise away.pop()
+        return health(slot)
+
+    monkeypatch.setattr(estate.apps[EAST], "health", unsteady)
+    for _ in range(3):
+        estate.run()
+    deployment.refresh_from_db()
+    assert (deployment.state, away) == ("rolled_back", [])
+    assert facts(estate.apps[EAST])["share"] == {"a": 100, "b": 0}
 
 
 def test_a_withdrawal_by_a_person_stops_what_runs_and_gives_the_old_version_everything(estate):
