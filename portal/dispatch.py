@@ -7,8 +7,11 @@ timer, or the operations sweeper, finds the row again.
 from __future__ import annotations
 
 import functools
+import os
+import time
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
@@ -21,12 +24,13 @@ from portal import clock
 from portal.celery import app
 
 log = structlog.get_logger(__name__)
+AWAY_SECONDS = 2.0
 
 
 def nudge(task: str, *args: Any, queue: str = "default") -> None:
     """After commit, ask a worker to run ``task`` (a registered name) with ids as ``args``.
 
-    A broker that is down is logged, never raised: what must happen stands in a row.
+    A broker that is down is logged, never raised, and nobody waits for it: what must happen stands in a row.
     """
     transaction.on_commit(functools.partial(_send, task, args, queue))
 
@@ -35,9 +39,28 @@ def _send(task: str, args: tuple[Any, ...], queue: str) -> None:
     if settings.CELERY_TASK_ALWAYS_EAGER:
         app.tasks[task].apply(args=tuple(str(arg) for arg in args))
         return
+    _sender(os.getpid()).submit(_hand_over, task, [str(arg) for arg in args], queue)
+
+
+@functools.cache
+def _sender(pid: int) -> ThreadPoolExecutor:
+    """This process's one thread for nudges: the client tries a broker that refuses for six seconds, no request does."""
+    return ThreadPoolExecutor(1, thread_name_prefix="nudge")
+
+
+_away_until = 0.0
+
+
+def _hand_over(task: str, args: list[str], queue: str) -> None:
+    """Send one nudge. For a moment after a failure the others are dropped, so that they do not pile up behind it."""
+    global _away_until
+    if time.monotonic() < _away_until:
+        log.debug("nudge_lost", task=task, error="The broker was away a moment ago.")
+        return
     try:
-        app.send_task(task, args=[str(arg) for arg in args], queue=queue, retry=False)
-    except (OperationalError, OSError) as error:
+        app.send_task(task, args=args, queue=queue, retry=False)
+    except (OperationalError, OSError, RuntimeError) as error:
+        _away_until = time.monotonic() + AWAY_SECONDS
         log.warning("nudge_lost", task=task, error=str(error))
 
 

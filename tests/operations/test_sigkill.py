@@ -24,7 +24,7 @@ from kombu import pools
 from operations import actions
 from operations.models import Operation, Step, StepLog
 from operations.plan import registry
-from portal import clock, events
+from portal import clock, dispatch, events
 from portal.celery import app
 from portal.embedded import ports
 from portal.embedded.valkey import Valkey
@@ -58,6 +58,7 @@ def _send_to(url: str) -> None:
     pools.reset()  # kombu keeps one pool per address, also a closed one
     app._pool = app.amqp._producer_pool = None
     app.conf.broker_url = app.conf.broker_write_url = app.conf.broker_read_url = url
+    dispatch._away_until = 0.0  # another broker was away
 
 
 class Worker:
