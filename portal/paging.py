@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 from rest_framework.pagination import CursorPagination
@@ -20,3 +22,8 @@ class Pages(CursorPagination):
         """The noun's own order, with the key last so that no two rows tie."""
         order = tuple(getattr(view, "ordering", ("-pk",)))
         return order if order[-1].lstrip("-") == "pk" else (*order, "pk")
+
+    def _get_position_from_instance(self, instance: Any, ordering: Sequence[str]) -> str:
+        """Where a row stands in the order, also when that is a field of a related row ("source__slug")."""
+        value: Any = functools.reduce(getattr, ordering[0].lstrip("-").split("__"), instance)
+        return str(value)

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from django.apps import apps
 from django.urls import include, path
 
-from portal import views
+from portal import trail, views  # noqa: F401 (the trail registers its route)
 from portal.api import router
 from portal.apps import DomainConfig
 

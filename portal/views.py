@@ -7,7 +7,6 @@ from typing import Any
 
 import prometheus_client
 from asgiref.sync import sync_to_async
-from django.apps import apps
 from django.contrib.auth.decorators import login_not_required
 from django.core.cache import cache
 from django.db import DatabaseError, connection
@@ -19,7 +18,8 @@ from portal.dispatch import reconcilers
 from portal.errors import Invalid
 from portal.http import page
 from portal.lifecycle import Tone
-from portal.models import Event, ReconcilerRun
+from portal.models import ReconcilerRun
+from portal.trail import visible_events
 from portal.ui import live as updates
 
 schema = SpectacularAPIView.as_view()
@@ -67,7 +67,7 @@ def event_list(request: HttpRequest) -> HttpResponse:
     """The audit trail, as far as the reader's scopes reach."""
     table = ui.Table(
         request,
-        Event.objects.select_related("actor").filter(visible_events(request.user)),
+        visible_events(request.user),
         columns=[
             ui.Column("at", "When", kind="instant"),
             ui.Column("actor_label", "Who"),
@@ -79,16 +79,6 @@ def event_list(request: HttpRequest) -> HttpResponse:
         search=("verb", "actor_label", "subject_label", "reason"),
     )
     return page(request, "event_list.html", {"table": table, "title": "Events"})
-
-
-def visible_events(actor: Any) -> Any:
-    """A condition on events: their scope is one the reader may see, or they are the reader's own."""
-    from django.db.models import Exists, OuterRef, Q
-
-    held = (
-        apps.get_model("identity.EffectiveScope").objects.live().filter(account=actor.pk, action="portal.view_events")
-    )
-    return Exists(held.filter(scope=OuterRef("scope_id"))) | Q(actor=actor.pk) | Q(scope=None) & Exists(held)
 
 
 def status(request: HttpRequest) -> HttpResponse:

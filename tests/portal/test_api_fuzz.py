@@ -69,6 +69,7 @@ def present(everybody, at: At) -> dict[str, str]:
     """One of each noun that is there, by the first word of its address: what makes a request go beyond a 404."""
     component = world.component()
     dependency = world.dependency(component, world.component("production/us-central/cache", kind="cache"))
+    world.dependency(component, world.component("production/us-central/database", kind="database"))
     account = Account.objects.get(username="owner")
     asker = world.account("asker", "developer")
     request = access.request_access(component.scope, by=asker, minutes=60, reason="A look at the logs.")
