@@ -6,6 +6,17 @@ BEFORE_MITIGATION = ("detected", "classified", "response_active", "support_handl
 WORKING = (*BEFORE_MITIGATION, "mitigating", "investigating")
 RESTORED = ("resolved", "post_mortem", "improving", "closing", "closed")
 
+# What happens to an incident without moving it: the same declaration, without states.
+BESIDE = (
+    Transition(*("acknowledge", (), "", "incidents.acknowledge", "Acknowledge", "acknowledged it"), fields=("note",)),
+    Transition(*("take_command", (), "", "incidents.take_command", "Take command", "took command"), fields=("reason",)),
+    Transition(*("escalate", (), "", "incidents.escalate", "Call more people", "called more people")),
+    Transition(*("reclassify", (), "", "incidents.classify", "Change the severity", "changed the severity")),
+    Transition(*("comment", (), "", "incidents.comment", "Write a note", "wrote a note"), fields=("text",)),
+    Transition(*("page", (), "", "incidents.escalate", "Page", "paged"), internal=True),
+)
+VERBS = {verb.name: verb for verb in BESIDE if not verb.internal}
+
 incident = Lifecycle(
     "incidents.incident",
     states=(
@@ -94,20 +105,5 @@ incident = Lifecycle(
             tone=Tone.MUTED,
         ),
     ),
+    beside=BESIDE,
 )
-
-# What happens to an incident without moving it: the same declaration, without states.
-VERBS = {
-    verb.name: verb
-    for verb in (
-        Transition(
-            *("acknowledge", (), "", "incidents.acknowledge", "Acknowledge", "acknowledged it"), fields=("note",)
-        ),
-        Transition(
-            *("take_command", (), "", "incidents.take_command", "Take command", "took command"), fields=("reason",)
-        ),
-        Transition(*("escalate", (), "", "incidents.escalate", "Call more people", "called more people")),
-        Transition(*("reclassify", (), "", "incidents.classify", "Change the severity", "changed the severity")),
-        Transition(*("comment", (), "", "incidents.comment", "Write a note", "wrote a note"), fields=("text",)),
-    )
-}

@@ -91,6 +91,7 @@ class Lifecycle:
     name: str
     states: tuple[State, ...]
     transitions: tuple[Transition, ...]
+    beside: tuple[Transition, ...] = ()  # verbs of the noun that leave its state alone; timelines take their words here
     _by_value: dict[str, State] = field(init=False, repr=False)
     _by_name: dict[str, Transition] = field(init=False, repr=False)
 

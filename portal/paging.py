@@ -25,5 +25,4 @@ class Pages(CursorPagination):
 
     def _get_position_from_instance(self, instance: Any, ordering: Sequence[str]) -> str:
         """Where a row stands in the order, also when that is a field of a related row ("source__slug")."""
-        value: Any = functools.reduce(getattr, ordering[0].lstrip("-").split("__"), instance)
-        return str(value)
+        return str(functools.reduce(getattr, ordering[0].lstrip("-").split("__"), instance))

@@ -17,9 +17,8 @@ def visible_events(actor: Any) -> QuerySet[Event]:
     """Events whose scope the reader may see, and the reader's own."""
     if actor.pk is None:
         return Event.objects.none()
-    held = (
-        apps.get_model("identity.EffectiveScope").objects.live().filter(account=actor.pk, action="portal.view_events")
-    )
+    rights = apps.get_model("identity.EffectiveScope").objects.live()
+    held = rights.filter(account=actor.pk, action="portal.view_events")
     own_or_seen = Exists(held.filter(scope=OuterRef("scope_id"))) | Q(actor=actor.pk) | Q(scope=None) & Exists(held)
     return Event.objects.filter(own_or_seen)
 

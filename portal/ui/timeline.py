@@ -48,11 +48,12 @@ def entry(event: Event, viewer_id: Any = None) -> Entry:
     """An event in the words of its noun's lifecycle, or of its verb's own name."""
     verb = event.verb.rpartition(".")[2]
     machine = getattr(_model(event.subject_type), "lifecycle", None) or lifecycle.registry.get(event.subject_type)
-    move = next((m for m in machine if m.name in (verb, verb.replace("_", "-"))), None) if machine else None
+    declared = (*machine.transitions, *machine.beside) if machine else ()
+    move = next((m for m in declared if m.name in (verb, verb.replace("_", "-"))), None)
     own = event.actor_id is not None and event.actor_id == viewer_id
     if move is None or machine is None:
         return Entry(event, verb.replace("_", " "), Tone.NEUTRAL, own)
-    return Entry(event, move.past, machine.state(move.target).tone, own)
+    return Entry(event, move.past, machine.state(move.target).tone if move.target else move.tone, own)
 
 
 def _model(label: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.urls import reverse
 
@@ -249,3 +251,10 @@ def test_what_cannot_be_reloaded_says_so(estate, client, facts, reason):
     assert reason in client.get(url).content.decode()
     answer = client.post(url, {})
     assert (answer.status_code, reason in answer.content.decode()) == (422, True)
+
+
+def test_what_moved_nothing_is_told_in_words_too(estate, page):
+    incident = states.classified(estate)
+    actions.acknowledge(incident, by=estate.first)
+    text = page(estate.viewer, incident.get_absolute_url()).content.decode()
+    assert re.sub(r"\s+", " ", text).count("acknowledged it") == 1
