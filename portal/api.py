@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.db import DataError
 from django.http import Http404
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import exceptions, mixins, serializers, status
@@ -19,7 +20,8 @@ from rest_framework.routers import DefaultRouter
 from rest_framework.viewsets import GenericViewSet
 
 from portal import events
-from portal.errors import Refused
+from portal.errors import Refused, out_of_range
+from portal.lifecycle import expect_version
 
 PROBLEM = "application/problem+json"
 
@@ -81,7 +83,7 @@ def _verb_method(view: type[NounApi], name: str, route: Route) -> Any:
         given = route.input(data=request.data)
         given.is_valid(raise_exception=True)
         values = dict(given.validated_data)
-        _expect(obj, values.pop("expected_version", None))
+        expect_version(obj, values.pop("expected_version", None))
         result = route.verb(obj, by=request.user, **values)
         return Response(self.get_serializer(result if isinstance(result, type(obj)) else obj).data)
 
@@ -98,15 +100,10 @@ def _verb_method(view: type[NounApi], name: str, route: Route) -> Any:
     return action(detail=True, methods=["post"], url_path=name, url_name=name)(act)
 
 
-def _expect(obj: Any, version: int | None) -> None:
-    from portal.lifecycle import expect_version
-
-    if version is not None:
-        expect_version(obj, version)
-
-
 def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler: every 4xx is a problem document with a sentence that says what is wrong."""
+    if isinstance(error, DataError):
+        error = out_of_range(error)
     if isinstance(error, Refused):
         return _document(error.status, error.title, error.detail, problems=error.problems, fields=error.fields)
     if isinstance(error, Http404):

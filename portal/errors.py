@@ -51,3 +51,8 @@ class Invalid(Refused):
 
     status = 422
     title = "Invalid input"
+
+
+def out_of_range(error: Exception) -> Invalid:
+    """What PostgreSQL cannot keep or compare, such as an instant 22 hours east of Greenwich (SQLSTATE class 22)."""
+    return Invalid("A value lies outside of what can be kept.", [str(error).partition("\n")[0]])

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from django.conf import settings
+from django.db import DataError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -20,7 +21,7 @@ from rest_framework.exceptions import APIException, ParseError
 from uuid_utils.compat import uuid7
 
 from portal import events
-from portal.errors import Refused, StepUpRequired
+from portal.errors import Denied, Refused, StepUpRequired, out_of_range
 from portal.ui.table import Table
 
 log = structlog.get_logger(__name__)
@@ -75,8 +76,8 @@ def go(request: HttpRequest, url: str) -> HttpResponse:
 
 def refused(request: HttpRequest, error: Refused) -> HttpResponse:
     """The refusal as a page (or as problem JSON for a client that asks for JSON), naming everything missing."""
-    if _by_machine(request):
-        return _document(error)
+    if document := _document(request, error):
+        return document
     if isinstance(error, StepUpRequired) and request.user.is_authenticated:
         back = request.headers.get("HX-Current-URL") if request.method != "GET" else request.get_full_path()
         back = urlsplit(back or request.META.get("HTTP_REFERER", "/"))._replace(scheme="", netloc="").geturl()
@@ -88,13 +89,12 @@ def refused(request: HttpRequest, error: Refused) -> HttpResponse:
     return response
 
 
-def _by_machine(request: HttpRequest) -> bool:
-    return request.path.startswith("/api/")
-
-
-def _document(error: Exception) -> HttpResponse:
+def _document(request: HttpRequest, error: Exception) -> HttpResponse | None:
+    """The problem document, if it is a machine that asked."""
     from portal.api import PROBLEM, problem
 
+    if not request.path.startswith("/api/"):
+        return None
     answer = problem(error, {})
     assert answer is not None
     return JsonResponse(answer.data, status=answer.status_code, content_type=PROBLEM)
@@ -102,17 +102,17 @@ def _document(error: Exception) -> HttpResponse:
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     """Django's answer to what it cannot make sense of, such as a strange host: a page, or a document for a machine."""
-    return _document(ParseError()) if _by_machine(request) else defaults.bad_request(request, exception)
+    return _document(request, ParseError()) or defaults.bad_request(request, exception)
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     """An address that leads nowhere."""
-    return _document(Http404()) if _by_machine(request) else defaults.page_not_found(request, exception)
+    return _document(request, Http404()) or defaults.page_not_found(request, exception)
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
     """A fault of ours. The id in the answer finds it in the log."""
-    return _document(APIException()) if _by_machine(request) else defaults.server_error(request)
+    return _document(request, APIException()) or defaults.server_error(request)
 
 
 class RequestContextMiddleware:
@@ -157,8 +157,6 @@ class SameOriginMiddleware:
 
 
 def _foreign() -> Refused:
-    from portal.errors import Denied
-
     return Denied("This request came from another site, so it was not carried out.")
 
 
@@ -172,11 +170,11 @@ class RefusalMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, DataError):
+            error = out_of_range(error)
         return refused(request, error) if isinstance(error, Refused) else None
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """Django's CSRF refusal in our own page."""
-    from portal.errors import Denied
-
     return refused(request, Denied("This form is out of date. Go back, load the page again and repeat.", [reason]))

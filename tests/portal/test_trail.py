@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import DataError, transaction
 
 from incidents import actions
 from portal.models import Event
@@ -51,6 +52,22 @@ def test_events_are_narrowed_and_show_their_place_in_the_chain(happened, as_acco
     ]
     assert client.get(f"{URL}{event.pk}/").json()["after"] == event.after
     assert client.get(URL, {"since": "soon"}).status_code == 400
+
+
+def test_an_instant_that_no_clock_shows_is_refused_on_screen_and_over_rest(happened, as_account, client, monkeypatch):
+    """PostgreSQL knows time zones up to 16 hours away."""
+    account = world.account("auditor", "auditor")
+    with transaction.atomic():
+        answer = as_account(account).get(URL, {"since": "0059-08-21T13:26:36+22:19"})
+        transaction.set_rollback(True)
+    assert (answer.status_code, answer.json()["detail"]) == (422, "A value lies outside of what can be kept.")
+    client.force_login(account)
+    monkeypatch.setattr("portal.views.visible_events", _too_far)
+    assert client.get("/events/").status_code == 422
+
+
+def _too_far(_actor):
+    raise DataError("time zone displacement out of range")
 
 
 def test_nothing_is_written_here(happened, as_account):
