@@ -130,7 +130,8 @@ def test_the_end_may_come_before_the_release(supervise, tmp_path):
     """)
     child.stdout.readline()
     child.send_signal(signal.SIGTERM)
-    child.communicate(timeout=20)
+    # A program that is asked to end in the very instant in which it begins may miss it, and is killed 25 s later.
+    child.communicate(timeout=60)
     assert child.returncode == 143
     assert (tmp_path / "log" / "lab.log").exists() is False
 
