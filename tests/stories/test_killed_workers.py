@@ -89,7 +89,10 @@ def test_a_good_canary_and_a_reload_survive_a_death_at_every_step(mortal, stagin
     reload = actions.request(RELOAD, world.component("staging/us-central/cloud"), by=events.SYSTEM)
     bring = canary(staging, "play", "5.0.0")
     deaths = mortal.condemn(reload, "before", "after") + mortal.condemn(bring, "before", "after")
-    with Load(f"{play.nginx.url}/play/", RATE) as users, Load(f"{play.nginx.url}/cloud/", RATE) as others:
+    with (
+        Load(f"{play.nginx.url}/play/", RATE, repeats=True) as users,
+        Load(f"{play.nginx.url}/cloud/", RATE, repeats=True) as others,
+    ):
         mortal.start()
         states = harness.until_ended([reload, bring], mortal)
     assert states == {"cloud": "done", "play": "done"}
