@@ -91,10 +91,10 @@ def _under_way_beside(deployment: Deployment) -> bool:
 
 
 def outlast(deployment: Deployment) -> bool:
-    """Nobody decided while the plans were fresh: they were called off, so there is nothing left to agree to."""
+    """A part was called off before anybody decided, mostly for its age: there is nothing whole left to agree to."""
     if not deployment.waves.filter(operation__state=op.CANCELLED).exists():
         return False
-    actions.cancel(deployment, by=DRIVER, reason="Nobody decided while its plan was fresh.")
+    actions.cancel(deployment, by=DRIVER, reason="A part of its plan was called off before anybody decided.")
     return True
 
 

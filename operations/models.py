@@ -192,7 +192,7 @@ class Operation(Stateful):
         """Why ``actor`` cannot use a button although the state and the right would let it; empty when nothing is."""
         person = getattr(actor, "person_id", None)
         if transition.name == "confirm":
-            if actor.pk is not None and plan.get(self.kind, self.version).steered:
+            if actor.pk is not None and plan.steered(self.kind, self.version):
                 return "It is a part of something else, and runs when that is agreed to and comes to it."
             if not actor.has_perm(self.permission, self):
                 return f"Needs the right “{self.permission}” here."

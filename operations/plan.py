@@ -175,6 +175,12 @@ def get(kind: str, version: int | None = None) -> Plan:
         raise UnknownPlan(f"there is no plan {kind} version {version} here") from None
 
 
+def steered(kind: str, version: int) -> bool:
+    """Whether the portal alone tells such an operation to run. Of a plan that is not known here nobody can say less."""
+    known = registry.get((kind, version))
+    return known is None or known.steered
+
+
 def digest(facts: Report) -> str:
     """SHA-256 of the canonical JSON of ``facts``: what an approval is bound to."""
     text = json.dumps(facts, sort_keys=True, separators=(",", ":"), cls=DjangoJSONEncoder)

@@ -262,7 +262,10 @@ class TestNobodyGoesAround:
                 actions.approve(deployment, by=estate.owner)
             estate.run()
         deployment.refresh_from_db()
-        assert (deployment.state, deployment.outcome) == ("cancelled", "Nobody decided while its plan was fresh.")
+        assert (deployment.state, deployment.outcome) == (
+            "cancelled",
+            "A part of its plan was called off before anybody decided.",
+        )
 
 
 class TestSeveral:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.db import IntegrityError, transaction
 
-from operations import actions
+from operations import actions, plan
 from operations.models import Operation
 from portal import clock
 from portal.errors import Conflict, Denied, IllegalTransition, Invalid
@@ -109,3 +109,13 @@ def test_what_a_button_says_when_it_cannot_be_used(at, owner):
     assert confirm.reason == "Needs the right “inventory.reload” here."
     stopped = actions.stop(at("running"), by=owner)
     assert [each.reason for each in lifecycle.available(stopped, owner)] == ["It has been told to stop already."]
+
+
+def test_a_plan_that_is_not_known_here_is_not_told_to_run_and_its_page_is_shown(at, owner, client, monkeypatch):
+    """During a release the web server may be older than the worker that planned it."""
+    operation = at("planned")
+    monkeypatch.delitem(plan.registry, (operation.kind, operation.version))
+    with pytest.raises(Denied):
+        actions.confirm(operation, by=owner)
+    client.force_login(owner)
+    assert client.get(operation.get_absolute_url()).status_code == 200
