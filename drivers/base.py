@@ -64,6 +64,10 @@ class Driver:
     kind: ClassVar[str] = ""
     required: ClassVar[tuple[str, ...]] = ()
     references: ClassVar[tuple[str, ...]] = ()
+    acts: ClassVar[tuple[Any, ...]] = ()
+    """Instances of `drivers.acts.Act`: what it can do, in the order in which people are offered it."""
+    simulated: ClassVar[str] = ""
+    """What could only be tried against a simulation, in one sentence for people; empty when nothing."""
 
     def __init__(self, facts: Facts, secrets: SecretStore, related: Mapping[str, Driver] | None = None) -> None:
         missing = [name for name in (*self.required, *self.references) if name not in facts]

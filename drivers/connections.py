@@ -15,7 +15,7 @@ from typing import Any
 
 from drivers.base import Driver
 from drivers.errors import InvalidInput, PermanentError, TransientError
-from drivers.registry import registry
+from drivers.registry import KINDS, driver_class
 from drivers.secret import SecretStore
 
 _MAX_BYTES = 4 * 1024 * 1024
@@ -45,9 +45,9 @@ class Connections:
     def driver(self, key: str) -> Driver:
         """The driver of `key`, with the drivers of the connections it refers to (an app's pm2 and nginx)."""
         facts = self.get(key)
-        kind = registry.get(str(facts.get("driver")))
-        if kind is None:
+        if facts.get("driver") not in KINDS:
             raise PermanentError(f"connection {key} names an unknown driver")
+        kind = driver_class(facts["driver"])
         related = {}
         for reference in kind.references:
             target = facts.get(reference)

@@ -1,16 +1,51 @@
-"""Driver kinds by the name that a connection uses in its `driver` fact."""
+"""Driver kinds by the name that a connection uses in its `driver` fact.
+
+Classes are imported when they are first asked for: a web process draws pages about every technology and needs the
+client library of none.
+"""
 
 from __future__ import annotations
 
-from drivers.app import App
-from drivers.base import Driver
-from drivers.http import HttpCheck
-from drivers.mariadb import MariaDB
-from drivers.nginx import Nginx
-from drivers.pm2 import Pm2
-from drivers.redis import Redis, Sentinel
-from drivers.s3 import S3
+import functools
+import importlib
+from typing import cast
 
-registry: dict[str, type[Driver]] = {
-    kind.kind: kind for kind in (Nginx, Pm2, App, Redis, Sentinel, S3, MariaDB, HttpCheck)
+from drivers.base import Driver
+from drivers.errors import PermanentError
+
+KINDS: dict[str, str] = {
+    "nginx": "drivers.nginx:Nginx",
+    "pm2": "drivers.pm2:Pm2",
+    "app": "drivers.app:App",
+    "php-fpm": "drivers.php_fpm:PhpFpm",
+    "mariadb": "drivers.mariadb:MariaDB",
+    "mongodb": "drivers.mongodb:MongoDB",
+    "redis": "drivers.redis:Redis",
+    "sentinel": "drivers.redis:Sentinel",
+    "memcached": "drivers.memcached:Memcached",
+    "rabbitmq": "drivers.rabbitmq:RabbitMQ",
+    "s3": "drivers.s3:S3",
+    "aws-ec2": "drivers.aws:Ec2Instance",
+    "aws-elbv2": "drivers.aws:TargetGroup",
+    "aws-rds": "drivers.aws:RdsInstance",
+    "aws-autoscaling": "drivers.aws:AutoScalingGroup",
+    "aws-cloudfront": "drivers.aws:Distribution",
+    "aws-route53": "drivers.aws:HostedZone",
+    "aws-sqs": "drivers.aws:SqsQueue",
+    "ssh": "drivers.ssh:SshHost",
+    "http": "drivers.http:HttpCheck",
+    "tcp": "drivers.probes:TcpCheck",
+    "tls": "drivers.probes:TlsCheck",
+    "dns": "drivers.probes:DnsCheck",
+    "prometheus": "drivers.prometheus:Prometheus",
+    "alertmanager": "drivers.alertmanager:Alertmanager",
 }
+
+
+@functools.cache
+def driver_class(kind: str) -> type[Driver]:
+    """The class of `kind`; `PermanentError` when there is no such driver."""
+    if kind not in KINDS:
+        raise PermanentError(f"there is no driver {kind!r}"[:200])
+    module, _, name = KINDS[kind].partition(":")
+    return cast(type[Driver], getattr(importlib.import_module(module), name))

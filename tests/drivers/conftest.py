@@ -18,10 +18,23 @@ from drivers.nginx import Nginx, lay_out
 from drivers.pm2 import Pm2
 from drivers.secret import SecretStore
 from tests.drivers import daemons
+from tests.drivers.contract import Contract
 from tests.drivers.daemons import free_port, running, until
 from tests.need import need
 
 VERSIONS = ("1.0.0", "1.1.0", "1.2.0-crash", "1.3.0-sick", "1.4.0-liar", "1.5.0-mute", "1.6.0-failing")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The cases of a contract run in each of its worlds, and once for each act that its driver declares."""
+    contract = metafunc.cls
+    if contract is None or not issubclass(contract, Contract):
+        return
+    if "world" in metafunc.fixturenames:
+        metafunc.parametrize("world", list(contract.worlds), indirect=True, scope="class")
+    if "act" in metafunc.fixturenames:
+        declared = contract.declared.acts
+        metafunc.parametrize("act", declared, indirect=True, ids=[act.name for act in declared])
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,1 @@
+"""Drivers over transports that exist only in memory; every module names its worlds in `SIMULATED`."""
