@@ -16,7 +16,7 @@ from typing import Any
 from drivers.base import Driver
 from drivers.errors import InvalidInput, PermanentError, TransientError
 from drivers.registry import KINDS, driver_class
-from drivers.secret import SecretStore
+from drivers.secret import FORMS, SecretStore, is_reference
 
 _MAX_BYTES = 4 * 1024 * 1024
 _SECRET_FACTS = ("password", "access_key", "secret_key", "token")
@@ -91,5 +91,5 @@ def _check(key: str, facts: object) -> None:
         raise InvalidInput(f"connection {key} must be an object with a driver")
     for name in _SECRET_FACTS:
         value = facts.get(name)
-        if value is not None and not (isinstance(value, str) and value.startswith(("env:", "file:"))):
-            raise InvalidInput(f"connection {key}: {name} must be env:NAME or file:/absolute/path, never the value")
+        if value is not None and not is_reference(value):
+            raise InvalidInput(f"connection {key}: {name} must be one of {FORMS}, never the value")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import httpx
@@ -24,7 +25,9 @@ class Answer:
     seconds: float
 
 
-def get(url: str, *, seconds: float = 5.0, trust: ssl.SSLContext | None = None) -> Answer:
+def get(
+    url: str, *, seconds: float = 5.0, trust: ssl.SSLContext | None = None, headers: Mapping[str, str] | None = None
+) -> Answer:
     """GET `url` on a fresh connection, without proxy, redirect or credentials from the environment.
 
     `TransientError` when it does not answer within `seconds` in all; any HTTP status is an answer. `trust` decides
@@ -37,7 +40,7 @@ def get(url: str, *, seconds: float = 5.0, trust: ssl.SSLContext | None = None) 
         # Loading the certificate store for a plain http address would be pure cost.
         with (
             httpx.Client(timeout=limits, trust_env=False, verify=verify) as client,
-            client.stream("GET", names.url(url), headers={"Connection": "close"}) as response,
+            client.stream("GET", names.url(url), headers={**(headers or {}), "Connection": "close"}) as response,
         ):
             body = b""
             for chunk in response.iter_bytes():
