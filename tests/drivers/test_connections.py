@@ -57,6 +57,13 @@ def test_drivers_come_with_their_relatives(tmp_path):
     assert isinstance(loaded.driver("e/d/cache"), Observable)
 
 
+@pytest.mark.parametrize("reference", ["env:A", "file:/a", "vault:secret/cache#password", "aws-sm:edye/cache#password"])
+def test_a_secret_may_be_kept_in_any_known_place(tmp_path, reference):
+    facts = {"driver": "redis", "host": "h", "port": 1, "password": reference}
+    loaded = connections.load(write(tmp_path / "c.json", {"version": 1, "connections": {"k": facts}}))
+    assert loaded.get("k") == facts
+
+
 def test_what_get_gives_is_a_copy(tmp_path):
     loaded = connections.Connections({"k": NGINX})
     loaded.get("k")["prefix"] = "/changed"
@@ -94,6 +101,8 @@ def test_a_reference_must_lead_to_a_connection_of_that_kind(target):
         {"version": 1, "connections": {"k": []}},
         {"version": 1, "connections": {"k": {"driver": 5}}},
         {"version": 1, "connections": {"k": {"driver": "redis", "password": "in-the-clear"}}},
+        {"version": 1, "connections": {"k": {"driver": "redis", "password": "env:in-the-clear"}}},
+        {"version": 1, "connections": {"k": {"driver": "redis", "password": "ssm:in-the-clear"}}},
         {"version": 1, "connections": {"k": {"driver": "s3", "secret_key": 5}}},
         " " * (4 * 1024 * 1024 + 1),
     ],

@@ -11,7 +11,7 @@ import pickle
 import pytest
 
 from drivers.base import InvalidInput, PermanentError
-from drivers.secret import Secret, SecretStore
+from drivers.secret import Secret, SecretStore, is_reference
 
 VALUE = "correct-horse-battery"
 store = SecretStore()
@@ -62,11 +62,32 @@ def test_references_are_resolved_when_used(monkeypatch, tmp_path):
     assert store.optional("env:EDYE_TEST_SECRET") == Secret(VALUE)
 
 
-@pytest.mark.parametrize("reference", [VALUE, "env:", "env:1X", "env:A B", "file:relative", "file:/a\0b", "", None, 5])
+ODD = [VALUE, "env:", "env:1X", "env:A B", "file:relative", "file:/a\0b", "", None, 5, f"env:{'A' * 2000}"]
+ODD += ["vault:", "vault:secret#field", "vault:secret/db", "vault:secret/../sys#x", "vault:secret//db#x", "VAULT:a/b#c"]
+ODD += ["vault:secret/db#", "vault:secret/d b#x", "vault:secret/db?version=1#x", "vault:secret/db#a#b", "vault:/a/b#c"]
+ODD += ["aws-sm:", "aws-sm:a b", "aws-sm:a#", "aws-sm:a\n", "aws:secret", "https://vault/secret", "env"]
+
+
+@pytest.mark.parametrize("reference", ODD)
 def test_what_is_not_a_reference_is_refused_without_repeating_it(reference):
     with pytest.raises(InvalidInput) as caught:
         store.resolve(reference)
     assert VALUE not in str(caught.value)
+    assert is_reference(reference) is False
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "env:A_1",
+        "file:/run/secrets/a b",
+        "vault:secret/db/portal#password",
+        "aws-sm:edye/db",
+        "aws-sm:arn:aws:secretsmanager:eu-west-1:123456789012:secret:edye/db-Ab1#password",
+    ],
+)
+def test_the_forms_of_a_reference(reference):
+    assert is_reference(reference) is True
 
 
 def test_missing_empty_oversized_and_odd_secrets_are_refused(monkeypatch, tmp_path):
