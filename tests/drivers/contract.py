@@ -83,8 +83,9 @@ class Contract:
     declared: ClassVar[type[Driver]]
 
     @pytest.fixture(scope="class")
-    def world(self, request: pytest.FixtureRequest) -> Iterator[World]:
-        with self.worlds[request.param](request) as opened:
+    @classmethod
+    def world(cls, request: pytest.FixtureRequest) -> Iterator[World]:
+        with cls.worlds[request.param](request) as opened:
             yield opened
 
     @pytest.fixture
