@@ -64,6 +64,8 @@ class Driver:
     kind: ClassVar[str] = ""
     required: ClassVar[tuple[str, ...]] = ()
     references: ClassVar[tuple[str, ...]] = ()
+    optional_references: ClassVar[Mapping[str, str]] = {}
+    """Facts that may name another connection, with the driver kind it must have (a bucket's replica is a bucket)."""
     acts: ClassVar[tuple[Any, ...]] = ()
     """Instances of `drivers.acts.Act`: what it can do, in the order in which people are offered it."""
     simulated: ClassVar[str] = ""

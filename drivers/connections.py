@@ -44,17 +44,24 @@ class Connections:
 
     def driver(self, key: str) -> Driver:
         """The driver of `key`, with the drivers of the connections it refers to (an app's pm2 and nginx)."""
+        return self._driver(key, optional=True)
+
+    def _driver(self, key: str, *, optional: bool) -> Driver:
         facts = self.get(key)
         if facts.get("driver") not in KINDS:
             raise PermanentError(f"connection {key} names an unknown driver")
         kind = driver_class(facts["driver"])
-        related = {}
-        for reference in kind.references:
-            target = facts.get(reference)
-            if not isinstance(target, str) or self.get(target).get("driver") != reference:
-                raise InvalidInput(f"connection {key} needs the key of a {reference} connection as {reference!r}")
-            related[reference] = self.driver(target)
+        wanted = {reference: reference for reference in kind.references}
+        if optional:
+            wanted |= {name: other for name, other in kind.optional_references.items() if name in facts}
+        # A relative comes without its own optional ones: two replicas may name each other.
+        related = {name: self._relative(key, name, facts.get(name), other) for name, other in wanted.items()}
         return kind(facts, self.secrets, related)
+
+    def _relative(self, key: str, name: str, target: object, kind: str) -> Driver:
+        if not isinstance(target, str) or self.get(target).get("driver") != kind:
+            raise InvalidInput(f"connection {key} needs the key of a {kind} connection as {name!r}")
+        return self._driver(target, optional=False)
 
 
 def load(path: Path | str) -> Connections:

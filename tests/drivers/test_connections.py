@@ -89,6 +89,19 @@ def test_a_reference_must_lead_to_a_connection_of_that_kind(target):
         known.driver("app")
 
 
+def test_a_replica_may_be_named_and_two_may_name_each_other():
+    bucket = {"driver": "s3", "endpoint": "http://127.0.0.1:1", "region": "r", "bucket": "b"}
+    bucket |= {"access_key": "env:A", "secret_key": "env:S"}
+    known = connections.Connections(
+        {"one": {**bucket, "replica": "two"}, "two": {**bucket, "replica": "one"}, "nginx": NGINX, "alone": bucket}
+    )
+    made = known.driver("one")
+    assert (made.related["replica"].kind, made.related["replica"].related) == ("s3", {})
+    assert known.driver("alone").related == {}
+    with pytest.raises(InvalidInput, match="needs the key of a s3 connection as 'replica'"):
+        connections.Connections({"one": {**bucket, "replica": "nginx"}, "nginx": NGINX}).driver("one")
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -13,6 +13,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from drivers.base import InvalidInput, PermanentError, TransientError
+from drivers.commands import run
 from drivers.secret import SecretStore, aws, vault
 from tests.drivers import daemons
 from tests.drivers.daemons import free_port, running, stub, until
@@ -291,6 +292,4 @@ def test_checking_a_reference_loads_no_client(tmp_path):
         "assert is_reference('vault:a/b#c') and is_reference('aws-sm:n');"
         "sys.exit(bool({'httpx', 'boto3'} & set(sys.modules)))"
     )
-    from drivers.commands import run
-
     assert run([sys.executable, "-c", script], seconds=30, env={}, cwd=daemons.ROOT).status == 0
