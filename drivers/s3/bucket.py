@@ -13,8 +13,9 @@ from drivers.base import Driver, Observation
 from drivers.errors import DriverError, PermanentError, TransientError
 from drivers.s3 import client as connection
 from drivers.s3 import settings
+from drivers.s3.comparison import VerifyObjects
 from drivers.s3.defaults import SetLifecycle, SetRetention, SetVersioning
-from drivers.s3.objects import CopyObject, VerifyObjects
+from drivers.s3.objects import CopyObject
 from drivers.secret import Secret
 
 if TYPE_CHECKING:

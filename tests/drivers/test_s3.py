@@ -9,7 +9,9 @@ import pytest
 
 from drivers.acts import Call
 from drivers.base import InvalidInput, PermanentError, StaleFence, TransientError
-from drivers.s3 import S3, objects
+from drivers.s3 import S3
+from drivers.s3.comparison import listed
+from drivers.s3.places import Place
 from drivers.secret import SecretStore
 from tests.drivers import daemons
 from tests.drivers.contract import Contract, acts, call
@@ -313,7 +315,7 @@ def test_nothing_that_is_there_is_replaced_or_removed_by_a_copy(seaweed):
         act.do(driver, params, before, call())
     # Between the look and the write somebody else may put something there: the store itself refuses.
     with pytest.raises(PermanentError, match="PreconditionFailed"):
-        act._copy(objects.Place(driver, "from"), objects.Place(driver, "to"), before, call())
+        act._copy(Place(driver, "from"), Place(driver, "to"), before, call())
     assert "left" in act.undo(driver, params, before, call())
     assert seaweed.api.get_object(Bucket="occupied", Key="to")["Body"].read() == b"to"
 
@@ -392,8 +394,8 @@ def test_a_listing_goes_on_to_its_end(seaweed, monkeypatch):
     driver = seaweed.make({**seaweed.facts, "bucket": "main"}, {})
     whole = driver.client().list_objects_v2
     monkeypatch.setattr(driver.client(), "list_objects_v2", lambda **words: whole(**words, MaxKeys=1))
-    assert list(objects._listed(driver, "books/", 10)) == ["books/one", "books/two"]
-    assert list(objects._listed(driver, "books/", 1)) == ["books/one"]
+    assert list(listed(driver, "books/", 10)) == ["books/one", "books/two"]
+    assert list(listed(driver, "books/", 1)) == ["books/one"]
 
 
 @pytest.mark.parametrize(("status", "failure"), [(503, TransientError), (429, TransientError), (403, PermanentError)])
