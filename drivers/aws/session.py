@@ -1,0 +1,152 @@
+"""One AWS account and region, through boto3: keys, limits, waiting. What every AWS driver shares."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import re
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+from drivers import names
+from drivers.acts import Call
+from drivers.aws.errors import Missing, asking
+from drivers.base import Driver, Observation
+from drivers.errors import InvalidInput, TransientError
+
+Keys = dict[str, str]
+_ROLE = r"arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,512}"
+_BORROWED = timedelta(hours=1)
+_SPARE = timedelta(minutes=15)
+
+
+@functools.cache
+def _shared(component: str) -> Any:
+    """botocore's loader of service descriptions: megabytes of JSON that need not be read for each driver."""
+    return botocore.session.get_session().get_component(component)
+
+
+def matching(pattern: str, what: str, value: object) -> str:
+    """`value` when all of it matches; `InvalidInput` otherwise."""
+    if isinstance(value, str) and re.fullmatch(pattern, value):
+        return value
+    raise InvalidInput(f"not a valid {what}: {repr(value)[:80]}")
+
+
+def short_token(token: str) -> str:
+    """A step's token as 32 hexadecimal digits, which any AWS identifier may hold."""
+    return hashlib.sha256(token.encode()).hexdigest()[:32]
+
+
+class AwsDriver(Driver):
+    """Base of the AWS drivers.
+
+    Facts: `region`; `access_key` and `secret_key` as secret references (without them boto3's default chain:
+    environment, profile, instance role); `role_arn` to assume; `endpoint_url` for something that only speaks like AWS.
+    """
+
+    required: ClassVar[tuple[str, ...]] = ("region",)
+    simulated: ClassVar[str] = "Tried only against moto, a simulation of AWS."
+    service: ClassVar[str] = ""
+    wait_seconds: float = 540
+    poll_seconds: float = 5
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.region = names.name(self.facts["region"], "region")
+        self.endpoint = names.url(self.facts["endpoint_url"]) if "endpoint_url" in self.facts else None
+        self.role = matching(_ROLE, "role", self.facts["role_arn"]) if "role_arn" in self.facts else None
+        if ("access_key" in self.facts) != ("secret_key" in self.facts):
+            raise InvalidInput("access_key and secret_key go together")
+        self.where = f"{self.service} in {self.region}"
+        self._clients: dict[str, Any] = {}
+        self._usable_until: datetime | None = None
+
+    def asking(self) -> AbstractContextManager[None]:
+        """Failures inside are ours (`drivers.aws.errors`)."""
+        return asking(self.where)
+
+    def client(self, service: str) -> Any:
+        """A boto3 client of this driver's region and keys, kept as long as borrowed keys stay usable."""
+        if self._usable_until is not None and datetime.now(UTC) > self._usable_until:
+            self._clients.clear()
+        if service not in self._clients:
+            with self.asking():
+                self._clients[service] = self.connect(service)
+        return self._clients[service]
+
+    def connect(self, service: str) -> Any:
+        """A new client: nothing is repeated, 2 s to connect, 10 s to answer, no proxy or address from elsewhere."""
+        core = botocore.session.get_session()
+        core.register_component("data_loader", _shared("data_loader"))
+        session = boto3.session.Session(botocore_session=core)
+        limits: dict[str, Any] = {
+            "region_name": self.region,
+            "connect_timeout": 2,
+            "read_timeout": 10,
+            "retries": {"total_max_attempts": 1},
+            "ignore_configured_endpoint_urls": True,
+            "proxies": {},
+        }
+        config = Config(**limits)
+        make = functools.partial(session.client, endpoint_url=self.endpoint, config=config)
+        keys: Keys = {}
+        if "access_key" in self.facts:
+            keys["aws_access_key_id"] = self.secrets.resolve(self.facts["access_key"]).reveal()
+            keys["aws_secret_access_key"] = self.secrets.resolve(self.facts["secret_key"]).reveal()
+        if self.role:
+            keys = self._borrow(make("sts", **keys))
+        return make(service, **keys)
+
+    def _borrow(self, sts: Any) -> Keys:
+        """Keys of the role for an hour, the most that a role may lend to a role (STS, AssumeRole)."""
+        seconds = int(_BORROWED.total_seconds())
+        given = sts.assume_role(RoleArn=self.role, RoleSessionName="edye-portal", DurationSeconds=seconds)[
+            "Credentials"
+        ]
+        self._usable_until = datetime.now(UTC) + _BORROWED - _SPARE
+        return {
+            "aws_access_key_id": given["AccessKeyId"],
+            "aws_secret_access_key": given["SecretAccessKey"],
+            "aws_session_token": given["SessionToken"],
+        }
+
+    def observe(self) -> Observation:
+        """What `look` sees. A resource that is not there, or a service that does not answer, is a finding."""
+        try:
+            return self.look()
+        except Missing as error:
+            return self.seen(False, {"exists": False, "error": str(error)[:500]})
+        except TransientError as error:
+            return self.down(error)
+
+    def look(self) -> Observation:
+        """Read the resource; may raise."""
+        raise NotImplementedError
+
+    def wait(self, what: str, ready: Callable[[], bool], call: Call, seconds: float | None = None) -> None:
+        """Ask `ready` until it says so; `TransientError` when time is up (it may well become so by itself).
+
+        `what` completes "waiting until …".
+        """
+        limit = self.wait_seconds if seconds is None else seconds
+        deadline = time.monotonic() + limit
+        call.log(f"waiting until {what}")
+        while not ready():
+            if time.monotonic() >= deadline:
+                raise TransientError(f"waited {limit:g} seconds until {what}; it goes on, ask again")
+            call.check()
+            time.sleep(self.poll_seconds)
+
+
+def tags(given: object) -> dict[str, str]:
+    """AWS's list of Key and Value as a dictionary."""
+    listed = given if isinstance(given, list) else []
+    return {tag["Key"]: tag["Value"] for tag in listed if isinstance(tag, Mapping)}
