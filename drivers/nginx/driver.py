@@ -1,26 +1,27 @@
-"""The nginx driver: observe the edge, read its traffic, switch weights with proof."""
+"""The nginx driver: everything that changes an edge goes through a new generation, proved by the one that answers."""
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
-import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, ClassVar
 
-from drivers import commands, names, web
-from drivers.base import Driver, Observation
+from drivers import names
+from drivers.acts import Call
 from drivers.errors import DriverError, InvalidInput, PermanentError, TransientError
 from drivers.locks import exclusive
-from drivers.nginx import access_log, generations, processes, render
-from drivers.nginx.access_log import Traffic
+from drivers.nginx import access_log, cache, fragments, maintenance, render
+from drivers.nginx.acts import ACTS
+from drivers.nginx.generations import FRAGMENT, LOCATION
+from drivers.nginx.reading import Reader
+from drivers.nginx.render import Member
 
-OBSERVED_SECONDS = 60.0
+EDGE = "@edge"
+"""The name whose fence guards what concerns no single service. No service can be called so."""
+_DIRECT = Call("direct")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,134 +33,25 @@ class Switched:
     changed: bool
 
 
-class Nginx(Driver):
-    """One nginx prefix that `lay_out` has written.
+class Nginx(Reader):
+    """One nginx prefix that can be acted on (see `Reader` for its facts).
 
-    Facts: `prefix`, `binary` (absolute paths), `url` (`http://127.0.0.1:<port>`), `access_log`.
+    Acts hold the prefix's lock. The fence of their `call` is kept per service (`@edge` for the rest); a lower one than
+    the highest seen is refused there (`StaleFence`), whatever the caller believes.
     """
 
-    kind: ClassVar[str] = "nginx"
-    required: ClassVar[tuple[str, ...]] = ("prefix", "binary", "url", "access_log")
+    acts: ClassVar[tuple[Any, ...]] = ACTS
     proof_seconds: float = 10.0
     """How long a reload may take to serve the new generation; nginx retries a failing bind for 2.5 s."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.prefix = names.path(self.facts["prefix"])
-        self.binary = names.path(self.facts["binary"])
-        self.access_log = names.path(self.facts["access_log"])
-        self.url = names.url(self.facts["url"]).rstrip("/")
-        self.store = generations.Store(self.prefix)
-
-    # -- reading ---------------------------------------------------------------------------------------------------
-
-    def command(self) -> list[str]:
-        """The argument list that starts this nginx, for whoever supervises it."""
-        return [
-            *(str(self.binary), "-p", f"{self.prefix}/", "-c", str(self.prefix / "nginx.conf")),
-            *("-e", str(self.prefix / "logs" / "error.log")),
-        ]
-
-    def version(self) -> str:
-        """The version of the binary, such as `1.31.3`."""
-        found = re.search(r"nginx/(\d[\w.]*)", self._run("-v").error)
-        if not found:
-            raise PermanentError(f"{self.binary} does not say which nginx it is")
-        return found[1]
-
-    def generation(self) -> str:
-        """The id of the generation on disk; `served_generation` tells what really serves."""
-        live = self.store.live()
-        if live is None:
-            raise PermanentError(f"{self.prefix} has no live generation")
-        return live
-
-    def served_generation(self) -> str:
-        """The id that answers on the serving port; `TransientError` when nothing does."""
-        answer = web.get(f"{self.url}/__edge/generation", seconds=3.0)
-        if answer.status != 200:
-            raise TransientError(f"{self.url} answered {answer.status} instead of its generation")
-        return answer.body.strip()
-
-    def services(self) -> list[str]:
-        """The services of the live generation, sorted."""
-        return sorted(self.store.members())
-
-    def weights(self, service: str) -> dict[str, int]:
-        """The weight of each slot of `service` in the live generation."""
-        return {member.slot: member.weight for member in self.members(service)}
-
-    def members(self, service: str) -> list[render.Member]:
-        """Both slots of `service`: slot, port, weight."""
-        known = self.store.members()
-        if names.name(service, "service") not in known:
-            raise PermanentError(f"the edge does not know the service {service}")
-        return known[service]
-
-    def traffic(self, service: str, since: datetime, generation: str | None = None) -> dict[str, Traffic]:
-        """First attempts of `service` since an aware time, by upstream address (see `access_log.traffic`)."""
-        names.name(service, "service")
-        if since.tzinfo is None:
-            raise InvalidInput("the start of the traffic window needs a time zone")
-        try:
-            return access_log.traffic(self.access_log, service, since.timestamp(), generation)
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise PermanentError(f"the access log cannot be read: {error.strerror}") from None
-
-    def observe(self) -> Observation:
-        """Processes, generation, members and the last minute of traffic.
-
-        Healthy means: the master runs and the serving port answers with the generation that is on disk.
-        """
-        facts: dict[str, Any] = {"generation": self.generation(), "url": self.url}
-        version = self.version()
-        try:
-            facts["served_generation"] = self.served_generation()
-        except TransientError as error:
-            facts["error"] = str(error)
-        running = processes.describe(self.prefix)
-        facts["processes"] = running
-        facts["services"] = {
-            service: [{"slot": m.slot, "address": m.address, "weight": m.weight, "down": not m.weight} for m in pair]
-            for service, pair in self.store.members().items()
-        }
-        readings = {"workers": float(sum(1 for process in running if process["role"] == "worker"))}
-        if running:
-            readings["uptime_seconds"] = running[0]["uptime_seconds"]
-            readings["memory_bytes"] = float(sum(process["memory_bytes"] for process in running))
-        facts["traffic"] = self._recent_traffic(readings)
-        healthy = bool(running) and facts.get("served_generation") == facts["generation"]
-        return self.seen(healthy, facts, readings, version)
-
-    def _recent_traffic(self, readings: dict[str, float]) -> dict[str, dict[str, Any]]:
-        """The observed split per service and address; adds the totals to `readings`."""
-        now = datetime.now().astimezone()
-        found: dict[str, dict[str, Any]] = {}
-        requests = errors = 0
-        for service in self.services():
-            seen = self.traffic(service, now - timedelta(seconds=OBSERVED_SECONDS))
-            total = sum(part.requests for part in seen.values())
-            requests, errors = requests + total, errors + sum(part.errors for part in seen.values())
-            found[service] = {
-                address: {
-                    "requests": part.requests,
-                    "share": round(part.requests / total, 4),
-                    "errors": part.errors,
-                    "p50_seconds": part.p50,
-                    "p95_seconds": part.p95,
-                }
-                for address, part in seen.items()
-            }
-        readings["requests_per_second"] = requests / OBSERVED_SECONDS
-        readings["error_ratio"] = errors / requests if requests else 0.0
-        return found
-
-    # -- acting ----------------------------------------------------------------------------------------------------
+    drain_seconds: float = 40.0
+    """Longer than `worker_shutdown_timeout`, after which no old worker can hold a connection."""
 
     def switch(
-        self, generation_id: str, weights: Mapping[str, Mapping[str, int]], fence: int | None = None
+        self,
+        generation_id: str,
+        weights: Mapping[str, Mapping[str, int]],
+        fence: int | None = None,
+        call: Call = _DIRECT,
     ) -> Switched:
         """Give each service in `weights` its slot weights, prove that they serve, and leave the other services alone.
 
@@ -176,12 +68,7 @@ class Nginx(Driver):
         wanted = {names.name(service, "service"): names.weights(pair) for service, pair in weights.items()}
         if not wanted:
             raise InvalidInput("a switch needs at least one service")
-        if fence is not None:
-            names.whole(fence, 0, 2**63 - 1, "fence")
-        with exclusive(self.prefix / "edge.lock"):
-            self.store.ledger.raise_fence(wanted, fence)
-            if processes.master(self.prefix) is None:
-                raise TransientError(f"no nginx runs for {self.prefix}")
+        with self._claimed(wanted, call, call.fence if fence is None else fence):
             before, known = self.generation(), self.store.members()
             missing = sorted(set(wanted) - set(known))
             if missing:
@@ -192,7 +79,100 @@ class Nginx(Driver):
             }
             if all(known[service] == pair for service, pair in changed.items()):
                 return Switched(before, wanted, self._serve_again(before))
-            return Switched(self._advance(before, token, changed), wanted, True)
+            return Switched(self._advance(before, token, changed, {}, call), wanted, True)
+
+    def reload(self, since: str, call: Call) -> str:
+        """Read the whole configuration anew as a new generation that follows `since`; the id that serves.
+
+        A copy with a new id, because only an id that did not answer before proves that new workers answer. When
+        another generation than `since` is live, that has happened; it is only made to serve if it does not.
+        """
+        token = names.token(call.token)
+        with self._claimed([EDGE], call):
+            live = self.generation()
+            if live != since:
+                self._serve_again(live)
+                return live
+            return self._advance(live, token, {}, {}, call)
+
+    def set_page(self, service: str, page: maintenance.Page | None, call: Call) -> str:
+        """Answer everything for `service` with this maintenance page (None: serve again); the id that serves."""
+        self.members(service)
+        text = None if page is None else maintenance.render(service, page)
+        return self._set(service, f"{service}{LOCATION}", text, call)
+
+    def set_fragment(self, name: str, text: str | None, call: Call) -> str:
+        """Replace a configuration fragment that the connection allows (None: remove it); the id that serves."""
+        self.fragment(name)
+        if text is not None:
+            fragments.check(text)
+        return self._set(EDGE, f"{name}{FRAGMENT}", text and text.rstrip("\n") + "\n", call)
+
+    def _set(self, claim: str, file: str, text: str | None, call: Call) -> str:
+        token = names.token(call.token)
+        with self._claimed([claim], call):
+            live, path = self.generation(), self.store.link / file
+            if (path.read_text() if path.exists() else None) == text:
+                self._serve_again(live)
+                return live
+            return self._advance(live, token, {}, {file: text}, call)
+
+    def drained(self, service: str, slot: str, call: Call) -> int:
+        """Wait until no connection to a member without weight is left; how many there were.
+
+        Workers of the former generation finish what they are at. `TransientError` when some stay longer than
+        `drain_seconds`: they come past the edge.
+        """
+        begun = left = self.connections(service, slot)
+        deadline = time.monotonic() + self.drain_seconds
+        while left:
+            call.progress(max(0, begun - left), begun)
+            if time.monotonic() >= deadline:
+                raise TransientError(f"{left} connections to slot {slot} of {service} are still open")
+            call.check()
+            time.sleep(0.1)
+            left = self.connections(service, slot)
+        return begun
+
+    def purge(self, prefix: str, since_ns: int, call: Call) -> int:
+        """Remove what the proxy cache holds under a path (`/`: everything); how many answers.
+
+        Only files of the cache in the folder that the connection names, and never through a link. Once it is through
+        this is remembered: asked again for the same moment, it leaves alone what has been cached since.
+        """
+        if self.cache is None:
+            raise PermanentError("the connection names no cache folder")
+        removed = 0
+        with self._claimed([EDGE], call):
+            if self.purged(names.url_path(prefix), since_ns):
+                return 0
+            for entry in cache.entries(self.cache, prefix):
+                if removed % 100 == 0:
+                    call.check()
+                    call.log(f"Removed {removed} answers")
+                entry.remove()
+                removed += 1
+            cache.remember(self.prefix / cache.RECORD, prefix)
+        return removed
+
+    # -- means -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _claimed(self, claims: Iterable[str], call: Call, fence: int | None = None) -> Iterator[None]:
+        """Be the only one who changes this edge, by claims that still hold, on an edge that runs."""
+        fence = call.fence if fence is None else names.whole(fence, 0, 2**63 - 1, "fence")
+        with exclusive(self.prefix / "edge.lock"):
+            self.store.ledger.raise_fence(claims, fence)
+            self.master()
+            call.check()
+            yield
+
+    def master(self) -> int:
+        """The process id of the master; `TransientError` when none runs."""
+        master = self.host.master()
+        if master is None:
+            raise TransientError(f"no nginx runs for {self.prefix}")
+        return master
 
     def _serve_again(self, live: str) -> bool:
         """Make nginx serve what is already on disk; True when a reload was needed."""
@@ -201,22 +181,30 @@ class Nginx(Driver):
                 return False
         except TransientError:
             pass  # the reload's own proof says what is wrong
-        self._reload()
+        self.host.reload(self.master())
         if not self._proven(live):
             raise PermanentError(f"nginx does not serve generation {live} after a reload: {self._last_error()}")
         return True
 
-    def _advance(self, before: str, token: str, changed: Mapping[str, list[render.Member]]) -> str:
+    def _advance(
+        self,
+        before: str,
+        token: str,
+        changed: Mapping[str, list[Member]],
+        files: Mapping[str, str | None],
+        call: Call,
+    ) -> str:
         """Write, validate, point, reload, prove; the new id, or the old generation put back and `PermanentError`."""
-        generation = self.store.derive(self.store.next_id(token), changed)
+        generation = self.store.derive(self.store.next_id(token), changed, files)
         try:
             self._validate(generation)
+            call.check()
         except DriverError:
             self.store.discard(generation)
             raise
         self.store.point(generation)
         try:
-            self._reload()
+            self.host.reload(self.master())
         except PermanentError:  # after a transient one, repeating completes what is already on disk
             self.store.point(before)
             self.store.discard(generation)
@@ -224,7 +212,7 @@ class Nginx(Driver):
         if not self._proven(generation):
             reason = self._last_error()
             self.store.point(before)
-            self._reload()
+            self.host.reload(self.master())
             self._proven(before)
             self.store.discard(generation)
             raise PermanentError(f"generation {generation} never served and was put back: {reason}")
@@ -239,22 +227,11 @@ class Nginx(Driver):
         try:
             shutil.copy(self.prefix / "nginx.conf", staged)
             (staged / "live").symlink_to(self.store.folder / generation)
-            tested = self._run("-t", "-p", f"{self.prefix}/", "-c", str(staged / "nginx.conf"), "-e", "stderr")
+            tested = self.host.run("-t", "-p", f"{self.prefix}/", "-c", str(staged / "nginx.conf"), "-e", "stderr")
         finally:
             shutil.rmtree(staged, ignore_errors=True)
         if tested.status != 0:
             raise PermanentError(f"nginx refuses the configuration: {tested.tail}")
-
-    def _reload(self) -> None:
-        master = processes.master(self.prefix)
-        if master is None:
-            raise TransientError(f"no nginx runs for {self.prefix}")
-        try:
-            os.kill(master.pid, signal.SIGHUP)
-        except ProcessLookupError:
-            raise TransientError(f"nginx of {self.prefix} has just ended") from None
-        except PermissionError:
-            raise PermanentError(f"this process may not signal the nginx of {self.prefix}") from None
 
     def _proven(self, generation: str) -> bool:
         """Whether the serving port answers with `generation` three times in a row, on new connections, in time.
@@ -285,6 +262,3 @@ class Nginx(Driver):
         except OSError:
             pass
         return "nginx logged no reason"
-
-    def _run(self, *arguments: str) -> commands.Finished:
-        return commands.run([self.binary, *arguments], seconds=15.0, env={}, cwd=Path("/"))

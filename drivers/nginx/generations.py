@@ -16,6 +16,8 @@ from drivers.nginx import render
 from drivers.nginx.render import Member
 
 KEEP = 10
+LOCATION, FRAGMENT = ".location", ".fragment"
+"""Endings of the files that a generation may hold besides `.conf`: a service's maintenance page, a fragment."""
 
 
 class Store:
@@ -42,25 +44,43 @@ class Store:
                 found[path.stem] = render.parse_fragment(path.read_text())
         return found
 
+    def extras(self, ending: str) -> dict[str, str]:
+        """The text of each file of the live generation with this ending, by its name without it."""
+        return {path.name.removesuffix(ending): path.read_text() for path in sorted(self.link.glob(f"*{ending}"))}
+
     def next_id(self, token: str) -> str:
         """`<number>-<token>`: unique on this host for ever, and sorting in the order of the switches."""
         return f"{self.ledger.next_number():08d}-{token}"
 
     def write(self, generation: str, services: Mapping[str, list[Member]]) -> str:
-        """Write a whole generation from scratch; returns its id."""
+        """Write a whole generation from scratch, but for what operators have put in; returns its id."""
         target = self.folder / generation
         target.mkdir()
+        for ending in (LOCATION, FRAGMENT):
+            for name, text in self.extras(ending).items():
+                if ending == FRAGMENT or name in services:
+                    (target / f"{name}{ending}").write_text(text)
         for service, pair in services.items():
             (target / f"{service}.conf").write_text(render.fragment(service, pair))
         (target / render.GENERATION_FILE).write_text(render.generation_conf(generation))
         return generation
 
-    def derive(self, generation: str, changed: Mapping[str, list[Member]]) -> str:
-        """Copy the live generation byte for byte, except for the fragments of `changed`; returns the new id."""
+    def derive(
+        self, generation: str, changed: Mapping[str, list[Member]], files: Mapping[str, str | None] | None = None
+    ) -> str:
+        """Copy the live generation byte for byte; returns the new id.
+
+        Except for the upstream groups of `changed` and for `files`: the text of each file by its name, None without.
+        """
         target = self.folder / generation
         shutil.copytree(self.link.resolve(strict=True), target)
         for service, pair in changed.items():
             (target / f"{service}.conf").write_text(render.fragment(service, pair))
+        for name, text in (files or {}).items():
+            if text is None:
+                (target / name).unlink(missing_ok=True)
+            else:
+                (target / name).write_text(text)
         (target / render.GENERATION_FILE).write_text(render.generation_conf(generation))
         return generation
 

@@ -29,23 +29,26 @@ def lay_out(
     services: Mapping[str, Mapping[str, int]],
     *,
     daemon: bool = False,
+    cache: Path | str | None = None,
 ) -> dict[str, Any]:
     """Write a prefix that serves `services` on 127.0.0.1:`port`; return the connection facts of its driver.
 
     `services` maps a service name to its slot ports, `{"api": {"a": 21001, "b": 21002}}`. A new prefix sends all
     traffic to slot a. Repeating the call keeps the live weights; when services or ports have changed it writes a new
-    generation that keeps the weights of the services it knew. It starts and reloads nothing: run
+    generation that keeps the weights of the services it knew. With the folder `cache`, nginx keeps answers there that
+    allow it. It starts and reloads nothing: run
     `Nginx(facts, …).command()`, which stays in the foreground unless `daemon` is true.
     """
     root = names.path(Path(prefix).absolute())
     names.path(Path(binary).absolute())
     names.port(port)
+    kept = names.path(cache) if cache is not None else None
     for service in services:
         names.name(service, "service")
     for folder in ("logs", "temp", "generations"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     with exclusive(root / "edge.lock"):
-        replace_text(root / "nginx.conf", render.static_conf(root, port, services, worker_user(), daemon))
+        replace_text(root / "nginx.conf", render.static_conf(root, port, services, worker_user(), daemon, kept))
         store = generations.Store(root)
         known = store.members() if store.live() else {}
         wanted = {
@@ -60,4 +63,5 @@ def lay_out(
         "binary": str(binary),
         "url": f"http://127.0.0.1:{port}",
         "access_log": str(root / "logs" / "access.json"),
+        **({"cache": str(kept)} if kept else {}),
     }

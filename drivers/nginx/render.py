@@ -8,7 +8,8 @@ failing slot out and hide its errors from the judge; `zone` makes the round robi
 keep-alive needs HTTP/1.1 and an empty Connection header (nginx.org, ngx_http_upstream_module, ngx_http_proxy_module);
 idle upstream connections end after 2 s, always by nginx, so that a worker that leaves can wait for them instead of
 closing one on which a request is just arriving (such a POST would be answered 502: it may not be sent twice);
-`keepalive_min_timeout` (nginx 1.27.4) lets keep-alive clients survive a reload.
+`keepalive_min_timeout` (nginx 1.27.4) lets keep-alive clients survive a reload. An `include` whose last letter stands
+in brackets is a pattern: unlike a plain name it may match nothing.
 """
 
 from __future__ import annotations
@@ -100,20 +101,41 @@ LOG_FORMAT = """    log_format edge escape=json '{"time":"$time_iso8601","msec":
         '"upstream_status":"$upstream_status","upstream_response_time":"$upstream_response_time"}';"""
 
 
-def location(service: str) -> str:
+def page_include(service: str) -> str:
+    """The line that puts a service's maintenance page into its location while there is one."""
+    return f"include live/{service}.locatio[n];"
+
+
+FRAGMENTS_INCLUDE = "include live/*.fragment;"
+
+
+def location(service: str, cached: bool) -> str:
     """The path of one service; only idempotent requests may be tried on the other slot (nginx's own rule)."""
     return f"""
         location /{service}/ {{
             set $edge_service "{service}";
+            {page_include(service)}{CACHED if cached else ""}
             proxy_pass http://{UPSTREAM_PREFIX}{service}/;
         }}
 """
 
 
-def static_conf(prefix: Path, port: int, services: Iterable[str], user: str | None, daemon: bool) -> str:
-    """`nginx.conf`: everything that a switch never touches."""
+CACHED = """
+            proxy_cache edge;
+            proxy_cache_key "$request_uri";"""
+
+
+def static_conf(
+    prefix: Path, port: int, services: Iterable[str], user: str | None, daemon: bool, cache: Path | None = None
+) -> str:
+    """`nginx.conf`: everything that a switch never touches. With `cache`, answers are kept there as they allow it."""
     identity = f"user {user};\n" if user else ""
-    locations = "".join(location(names.name(service, "service")) for service in services)
+    locations = "".join(location(names.name(service, "service"), cache is not None) for service in services)
+    zone = (
+        f'    proxy_cache_path "{cache}" levels=1:2 keys_zone=edge:1m max_size=256m use_temp_path=off;\n'
+        if cache
+        else ""
+    )
     return f"""# Written by the nginx driver; changes are overwritten. Traffic weights live in live/*.conf.
 {identity}daemon {"on" if daemon else "off"};
 worker_processes 2;
@@ -149,7 +171,7 @@ http {{
         "~^[A-Za-z0-9-]{{8,64}}$" $http_x_request_id;
     }}
 {LOG_FORMAT}
-    access_log "{prefix}/logs/access.json" edge;
+{zone}    access_log "{prefix}/logs/access.json" edge;
 
     proxy_http_version 1.1;
     proxy_set_header Connection "";
@@ -171,6 +193,7 @@ http {{
         add_header X-Edge-Generation $edge_generation always;
         add_header X-Request-ID $edge_request_id always;
         error_page 502 503 504 @unavailable;
+        {FRAGMENTS_INCLUDE}
 
         location = /__edge/generation {{
             access_log off;

@@ -1,6 +1,6 @@
 """The PM2 driver.
 
-Facts it rests on (PM2 7.0.4): any call without `PM2_HOME` starts a daemon in the caller's home, so it is always set;
+Facts it rests on (PM2 7.0.4): any command without `PM2_HOME` starts a daemon in the caller's home, so it is always set;
 its sockets live there, hence the limit on the path's length; the command hands its whole environment to the processes
 it starts, so it runs with a clean one; a reload removes the *old* worker when the new one is not ready in time, so a
 reload must never change the version.
@@ -11,107 +11,53 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-import psutil
-
-from drivers import commands, names
-from drivers.base import Driver, Observation
-from drivers.errors import InvalidInput, PermanentError, TransientError
-from drivers.locks import exclusive
-from drivers.pm2.processes import Process, parse
+from drivers import names
+from drivers.acts import Call
+from drivers.errors import InvalidInput, PermanentError
+from drivers.locks import Ledger, exclusive, replace_text
+from drivers.pm2.acts import ACTS
+from drivers.pm2.processes import Process, saved
+from drivers.pm2.reading import Reader
 
 LISTEN_MILLISECONDS = 15_000
 KILL_MILLISECONDS = 8_000
-CRASH = "uncaught: "
-"""What `last_words.js` writes before the reason of a crash."""
-_SOCKET_ROOM = 90
+MOST_INSTANCES = 64
 _LAST_WORDS = Path(__file__).with_name("last_words.js")
-_RELOAD = Path(__file__).with_name("reload.js")
+_DIRECT = Call("direct")
 
 
-class Pm2(Driver):
-    """One PM2 daemon, identified by its home folder.
+class Pm2(Reader):
+    """One PM2 daemon that can be acted on (see `Reader` for its facts).
 
-    Facts: `home` (PM2_HOME), `node` (the interpreter), `pm2` (`…/pm2/bin/pm2`), all absolute paths.
+    Acts hold the lock `portal-act.lock` of the home. Their `call` brings the claim: a lower fence than the highest
+    seen for a process name is refused there (`StaleFence`), whatever the caller believes.
     """
 
-    kind: ClassVar[str] = "pm2"
-    required: ClassVar[tuple[str, ...]] = ("home", "node", "pm2")
+    acts: ClassVar[tuple[Any, ...]] = ACTS
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.home = names.path(self.facts["home"])
-        self.node = names.path(self.facts["node"])
-        self.pm2 = names.path(self.facts["pm2"])
-        if len(str(self.home)) > _SOCKET_ROOM:
-            raise InvalidInput(f"PM2_HOME must be at most {_SOCKET_ROOM} characters: its sockets live there")
-
-    # -- reading ---------------------------------------------------------------------------------------------------
-
-    def daemon_pid(self) -> int | None:
-        """The process id of this home's daemon; None when it does not run. Starts nothing."""
-        try:
-            pid = int((self.home / "pm2.pid").read_text())
-            title = " ".join(psutil.Process(pid).cmdline())
-        except (OSError, ValueError, psutil.Error):
-            return None
-        return pid if "God Daemon" in title and f"({self.home})" in title else None
-
-    def processes(self, name: str | None = None) -> list[Process]:
-        """All processes, or those called `name`. Empty when the daemon does not run (asking would start it)."""
-        if name is not None:
-            names.name(name, "process name")
-        if self.daemon_pid() is None:
-            return []
-        with exclusive(self.home / "portal-read.lock"):
-            listed = self._call("jlist", seconds=20.0)
-        return [process for process in parse(listed.output) if name is None or process.name == name]
-
-    def process(self, pm_id: int) -> Process:
-        """The process with this id; `PermanentError` when there is none."""
-        names.whole(pm_id, 0, 10**6, "pm2 id")
-        for process in self.processes():
-            if process.pm_id == pm_id:
-                return process
-        raise PermanentError(f"pm2 has no process {pm_id}")
-
-    def version(self) -> str | None:
-        """PM2's version, from the package next to the program; None when that cannot be read."""
-        try:
-            return str(json.loads((self.pm2.parent.parent / "package.json").read_text())["version"])
-        except (OSError, ValueError, KeyError):
-            return None
-
-    def observe(self) -> Observation:
-        """The daemon and its processes. Healthy means that it runs and that every process is online."""
-        daemon = self.daemon_pid()
-        if daemon is None:
-            return self.down(f"no pm2 daemon runs in {self.home}")
-        found = self.processes()
-        facts = {"daemon_pid": daemon, "processes": [self._shown(process) for process in found]}
-        readings = {
-            "processes": float(len(found)),
-            "online": float(sum(process.online for process in found)),
-            "restarts": float(sum(process.restarts for process in found)),
-            "memory_bytes": float(sum(process.memory_bytes for process in found)),
-            "cpu_percent": sum(process.cpu_percent for process in found),
-        }
-        healthy = all(process.online for process in found) if found else None
-        return self.seen(healthy, facts, readings, self.version())
-
-    @staticmethod
-    def _shown(process: Process) -> dict[str, Any]:
-        kept = ("name", "pm_id", "pid", "status", "restarts", "uptime_seconds", "memory_bytes", "cpu_percent")
-        return {field: getattr(process, field) for field in (*kept, "version", "port")}
-
-    # -- acting ----------------------------------------------------------------------------------------------------
+    @contextmanager
+    def _claimed(self, name: str, call: Call) -> Iterator[None]:
+        """Be the only one who acts here, by a claim on `name` that still holds."""
+        names.name(name, "process name")
+        with exclusive(self.home / "portal-act.lock", seconds=90.0):
+            Ledger(self.home / "portal-fences.json").raise_fence([name], call.fence)
+            call.check()
+            yield
 
     def start(
-        self, name: str, script: Path | str, cwd: Path | str, instances: int, env: Mapping[str, str], port: int
+        self,
+        name: str,
+        script: Path | str,
+        cwd: Path | str,
+        instances: int,
+        env: Mapping[str, str],
+        port: int,
+        call: Call = _DIRECT,
     ) -> list[Process]:
         """Start `instances` cluster workers of `script` and return them when all are ready.
 
@@ -122,7 +68,7 @@ class Pm2(Driver):
         """
         wanted = self._checked(name, script, cwd, instances, env, port)
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with exclusive(self.home / "portal-act.lock", seconds=90.0):
+        with self._claimed(name, call):
             running = self.processes(name)
             if running:
                 if not self._same(running, wanted):
@@ -154,7 +100,7 @@ class Pm2(Driver):
             "name": name,
             "script": str(program),
             "cwd": str(folder),
-            "instances": names.whole(instances, 1, 64, "number of instances"),
+            "instances": names.whole(instances, 1, MOST_INSTANCES, "number of instances"),
             "exec_mode": "cluster",
             "node_args": ["--require", str(_LAST_WORDS)],
             "wait_ready": True,
@@ -184,7 +130,7 @@ class Pm2(Driver):
         try:
             with os.fdopen(handle, "w") as file:
                 json.dump({"apps": [wanted]}, file)
-            self._call("start", path, seconds=60.0)
+            self.daemon.run("start", path, seconds=60.0)
         finally:
             Path(path).unlink()
 
@@ -194,23 +140,39 @@ class Pm2(Driver):
             raise PermanentError(f"{name} crashed while it started")
         return found if len(found) == instances and all(process.online for process in found) else None
 
-    def reload(self, pm_id: int, *, old_pid: int | None = None) -> Process:
+    def reload(self, pm_id: int, *, old_pid: int | None = None, call: Call = _DIRECT) -> Process:
         """Replace one worker by a fresh one of the same version; return it when it is online under a new pid.
 
         `old_pid` makes repeating safe: when the worker already has another pid, it has been replaced and nothing is
         done. `PermanentError` when the new worker crashes or never comes.
         """
         names.whole(pm_id, 0, 10**6, "pm2 id")
-        if self.daemon_pid() is None:
-            raise TransientError(f"no pm2 daemon runs in {self.home}")
-        with exclusive(self.home / "portal-act.lock", seconds=90.0):
+        self.needs_daemon()
+        with self._claimed(self.process(pm_id).name, call):
             before = self.process(pm_id)
             if old_pid is not None and before.online and before.pid != old_pid:
                 return before
-            self._run("reload", [_RELOAD, self.pm2.parent.parent, str(pm_id)], seconds=60.0)
+            self.daemon.call("reloadProcessId", {"id": pm_id})
             return self._until(
                 lambda: self._replaced(before), LISTEN_MILLISECONDS / 1000, f"the new {before.name} is not online"
             )
+
+    def roll(self, name: str, pids: Collection[int], call: Call = _DIRECT) -> list[Process]:
+        """Reload the workers of `name` that are still one of `pids`, one after another, each gated by health.
+
+        The claim is proved anew for each worker: whoever took over in between goes on from where this one stops.
+        """
+        found = self.known(name)
+        for place, worker in enumerate(found):
+            call.progress(place, len(found))
+            if worker.pid in pids:
+                fresh = self.reload(worker.pm_id, old_pid=worker.pid, call=call)
+                call.log(f"Worker {worker.pm_id} of {name} is process {fresh.pid} now")
+            reason = self.becomes_well(name)
+            if reason:
+                raise PermanentError(f"{name} does not serve well after its worker {worker.pm_id}: {reason}")
+        call.progress(len(found), len(found))
+        return self.known(name)
 
     def _replaced(self, before: Process) -> Process | None:
         now = self.process(before.pm_id)
@@ -218,77 +180,118 @@ class Pm2(Driver):
             raise PermanentError(f"the new worker of {now.name} crashes: {self._log_tail(now.name)}")
         return now if now.online and now.pid != before.pid else None
 
-    def delete(self, name: str) -> bool:
+    def delete(self, name: str, call: Call = _DIRECT) -> bool:
         """Stop and forget every process called `name`, gracefully; False when there was none."""
         names.name(name, "process name")
         if self.daemon_pid() is None:
             return False
-        with exclusive(self.home / "portal-act.lock", seconds=90.0):
+        with self._claimed(name, call):
             return self._delete(name)
 
     def _delete(self, name: str) -> bool:
-        if not self.processes(name):
+        found = self.processes(name)
+        if not found:
             return False
-        self._call("delete", name, seconds=60.0)
+        self.daemon.calls([("deleteProcessId", [process.pm_id]) for process in found])
         self._until(lambda: not self.processes(name) or None, 10.0, f"{name} is still there after its deletion")
         return True
 
+    def stop(self, name: str, call: Call = _DIRECT, only: Collection[int] | None = None) -> list[Process]:
+        """End the processes called `name` (of `only` these ids), gracefully, and keep them known to PM2."""
+        self.needs_daemon()
+        with self._claimed(name, call):
+            chosen = [one.pm_id for one in self.known(name) if only is None or one.pm_id in only]
+            running = [one.pm_id for one in self.known(name) if one.pm_id in chosen and one.status != "stopped"]
+            self.daemon.calls([("stopProcessId", [pm_id]) for pm_id in running])
+            left = [one.pm_id for one in self.known(name) if one.pm_id in chosen and one.status != "stopped"]
+            if left:
+                raise PermanentError(f"pm2 could not end process {left[0]} of {name}")
+            self._save()
+            return self.known(name)
+
+    def resume(self, name: str, call: Call = _DIRECT, only: Collection[int] | None = None) -> list[Process]:
+        """Start the processes called `name` that do not run (of `only` these ids), and see that they can serve.
+
+        `PermanentError` when one crashes or does not answer its probe well; those just started are stopped again.
+        """
+        self.needs_daemon()
+        with self._claimed(name, call):
+            idle = [one for one in self.known(name) if not one.online and (only is None or one.pm_id in only)]
+            self._bring_up(name, idle, [("startProcessId", [one.pm_id]) for one in idle], "stopProcessId")
+            return self.known(name)
+
+    def restart(self, name: str, pids: Collection[int], call: Call = _DIRECT) -> list[Process]:
+        """End and start anew, all at once, the processes called `name` that are still one of `pids` or do not run."""
+        self.needs_daemon()
+        with self._claimed(name, call):
+            old = [one for one in self.known(name) if one.pid in pids or not one.online]
+            self._bring_up(name, old, [("restartProcessId", [{"id": one.pm_id}]) for one in old], None)
+            return self.known(name)
+
+    def _bring_up(self, name: str, old: list[Process], calls: list[tuple[str, list[Any]]], give_up: str | None) -> None:
+        if not calls:
+            return
+        limits = {one.pm_id: one.restarts + one.online for one in old}
+        self.daemon.calls(calls)
+        reason = None
+        for now in self.known(name):
+            if now.pm_id in limits and (now.status == "errored" or now.restarts > limits[now.pm_id]):
+                reason = f"it crashes: {self._log_tail(name)}"
+        # Processes that were left alone on purpose say nothing about those that were started.
+        reason = reason or (self.becomes_well(name) if len(old) == len(self.known(name)) else None)
+        if reason is None:
+            self._save()
+            return
+        if give_up:
+            self.daemon.calls([(give_up, [one.pm_id]) for one in old])
+        raise PermanentError(f"{name} does not serve after its start: {reason}")
+
+    def scale(self, name: str, instances: int, call: Call = _DIRECT) -> list[Process]:
+        """Run `instances` processes called `name`: copies of the first, or without those that came last.
+
+        `PermanentError` when what was added crashes or does not serve; it is removed again.
+        """
+        names.whole(instances, 1, MOST_INSTANCES, "number of instances")
+        self.needs_daemon()
+        with self._claimed(name, call):
+            found = self.known(name)
+            # What does not run goes first, then what came last.
+            surplus = sorted(found, key=lambda one: (one.online, -one.pm_id))[: max(0, len(found) - instances)]
+            self.daemon.calls([("deleteProcessId", [one.pm_id]) for one in surplus])
+            for place in range(instances - len(found)):
+                call.check()
+                call.log(f"Adding process {len(found) + place + 1} of {name}")
+                self.daemon.call("duplicateProcessId", found[0].pm_id)
+            if instances > len(found):
+                self._grown(name, {one.pm_id for one in found})
+            if instances != len(found):
+                self._save()
+            return self.known(name)
+
+    def _grown(self, name: str, former: Collection[int]) -> None:
+        fresh = [one for one in self.known(name) if one.pm_id not in former]
+        crashed = any(one.restarts or one.status == "errored" for one in fresh)
+        reason = f"it crashes: {self._log_tail(name)}" if crashed else self.becomes_well(name)
+        if reason:
+            self.daemon.calls([("deleteProcessId", [one.pm_id]) for one in fresh])
+            raise PermanentError(f"{name} does not serve with more processes: {reason}")
+
     def save(self) -> None:
         """Remember the present processes for the next start of the machine."""
-        if self.daemon_pid() is None:
-            raise TransientError(f"no pm2 daemon runs in {self.home}")
+        self.needs_daemon()
         with exclusive(self.home / "portal-act.lock", seconds=90.0):
-            self._call("save", "--force", seconds=20.0)
+            self._save()
+
+    def _save(self) -> None:
+        """What `pm2 save --force` writes, but in one rename; the home is closed to others, as it holds environments."""
+        listed = self.daemon.call("getMonitorData", {}, seconds=20.0)
+        replace_text(self.home / "dump.pm2", json.dumps(saved(listed), indent=2))
 
     def kill(self) -> bool:
         """End the daemon and everything under it; False when it did not run."""
         if self.daemon_pid() is None:
             return False
         with exclusive(self.home / "portal-act.lock", seconds=90.0):
-            self._call("kill", seconds=60.0)
+            self.daemon.run("kill", seconds=60.0)
             self._until(lambda: self.daemon_pid() is None or None, 10.0, "the pm2 daemon is still there")
         return True
-
-    # -- means -----------------------------------------------------------------------------------------------------
-
-    def _call(self, *words: str, seconds: float) -> commands.Finished:
-        return self._run(words[0], [self.pm2, *words], seconds)
-
-    def _run(self, act: str, words: Sequence[str | Path], seconds: float) -> commands.Finished:
-        env = {
-            "PM2_HOME": str(self.home),
-            "HOME": str(self.home),
-            "PATH": f"{self.node.parent}:/usr/local/bin:/usr/bin:/bin",
-            "NO_COLOR": "1",
-        }
-        done = commands.run([self.node, *words], seconds=seconds, env=env, cwd=Path("/"))
-        if done.status != 0:
-            if "in progress" in done.output + done.error:
-                raise TransientError("pm2 is busy with another reload")
-            raise PermanentError(f"pm2 {act} failed: {done.tail}")
-        return done
-
-    @staticmethod
-    def _until[T](probe: Callable[[], T | None], seconds: float, otherwise: str) -> T:
-        """Poll `probe` until it gives something; `PermanentError` with the sentence `otherwise` when time is up."""
-        deadline = time.monotonic() + seconds
-        while True:
-            found = probe()
-            if found is not None:
-                return found
-            if time.monotonic() >= deadline:
-                raise PermanentError(f"{otherwise} within {seconds:g} seconds")
-            time.sleep(0.2)
-
-    def _log_tail(self, name: str) -> str:
-        """The last crash in a process's error log, from its first line, or the log's end; at most 500 characters."""
-        for process in self.processes(name):
-            try:
-                with Path(process.error_log).open("rb") as log:
-                    log.seek(max(0, log.seek(0, os.SEEK_END) - 8000))
-                    text = log.read().decode(errors="replace").strip()
-            except OSError:
-                break
-            crash = text.rfind(CRASH)
-            return (text[crash + len(CRASH) :][:500] if crash >= 0 else text[-500:]).strip() or "its error log is empty"
-        return "it left no error log"

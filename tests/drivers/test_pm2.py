@@ -5,19 +5,53 @@ from __future__ import annotations
 import json
 import os
 import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
-from drivers import web
+from drivers import commands, web
 from drivers.base import InvalidInput, PermanentError, TransientError
 from drivers.pm2 import Pm2
 from drivers.pm2 import driver as pm2_driver
 from drivers.pm2.processes import parse
 from drivers.secret import SecretStore
 from tests.drivers import daemons
+from tests.drivers.contract import Contract
 from tests.drivers.daemons import free_port, until
+from tests.drivers.simulated.pm2 import Pm2World, ProcessesWorld
+
+
+class RealProcesses(ProcessesWorld):
+    """`api-a` of this run's own PM2 home, beside whatever else runs there."""
+
+    def __init__(self, pm2: Pm2, releases: Path) -> None:
+        self.pm2 = pm2
+        start(pm2, "api-a", free_port(), releases / "1.0.0", instances=2)
+
+    def driver(self) -> Pm2:
+        return Pm2(self.pm2.facts, SecretStore())
+
+    def unreachable(self) -> Pm2:
+        return Pm2({**self.pm2.facts, "home": str(self.pm2.home / "none")}, SecretStore())
+
+
+@contextmanager
+def real_processes(request: pytest.FixtureRequest):
+    pm2: Pm2 = request.getfixturevalue("pm2")
+    yield RealProcesses(pm2, request.getfixturevalue("releases"))
+    pm2.delete("api-a")
+
+
+@contextmanager
+def simulated_processes(_: pytest.FixtureRequest):
+    yield Pm2World()
+
+
+class TestContract(Contract):
+    declared = Pm2
+    worlds = {"real": real_processes, "simulated": simulated_processes}
 
 
 @pytest.fixture
@@ -121,8 +155,13 @@ def test_a_linked_release_is_resolved_before_pm2_sees_it(pm2, releases, place):
     assert pm2.delete(place.name.lower()) is True
 
 
+def no_effects(pm2: Pm2, monkeypatch: pytest.MonkeyPatch) -> None:
+    for effect in ("run", "call", "calls"):
+        monkeypatch.setattr(pm2.daemon, effect, lambda *_, **__: pytest.fail("the daemon was asked"))
+
+
 def test_hostile_names_reach_no_command(pm2, releases, monkeypatch):
-    monkeypatch.setattr(pm2_driver.commands, "run", lambda *_, **__: pytest.fail("a command was run"))
+    no_effects(pm2, monkeypatch)
     for name in ("a;id", "-rf", "all;", "a b", "$(id)", "x" * 1000, "a\nb", "a\0b", 'a"b', "../a", "", 7):
         for act in (pm2.delete, pm2.processes, lambda name: start(pm2, name, 20000, releases / "1.0.0")):
             with pytest.raises(InvalidInput):
@@ -130,7 +169,7 @@ def test_hostile_names_reach_no_command(pm2, releases, monkeypatch):
 
 
 def test_hostile_values_reach_no_command(pm2, releases, monkeypatch):
-    monkeypatch.setattr(pm2_driver.commands, "run", lambda *_, **__: pytest.fail("a command was run"))
+    no_effects(pm2, monkeypatch)
     folder = releases / "1.0.0"
     script = folder / "server.js"
     for env in ({"lower": "x"}, {"A B": "x"}, {"A": "x\ny"}, {"A": "x" * 2000}, {"A": 5}, {"A": "\0"}):
@@ -188,11 +227,11 @@ def test_a_home_too_deep_for_sockets_and_missing_facts_are_refused():
 
 def test_a_busy_and_a_failing_pm2_are_told_apart(pm2, started, monkeypatch):
     for said, kind in (("Reload already in progress", TransientError), ("boom", PermanentError)):
-        finished = pm2_driver.commands.Finished(1, "", said)
+        finished = commands.Finished(1, "", said)
         with monkeypatch.context() as patch:
-            patch.setattr(pm2_driver.commands, "run", lambda *_, answer=finished, **__: answer)
+            patch.setattr(commands, "run", lambda *_, answer=finished, **__: answer)
             with pytest.raises(kind):
-                pm2._call("reload", "0", seconds=1)
+                pm2.daemon.run("start", "x", seconds=1)
 
 
 def test_what_never_comes_is_reported_after_its_time(pm2):
@@ -201,12 +240,10 @@ def test_what_never_comes_is_reported_after_its_time(pm2):
     assert pm2._log_tail("nobody") == "it left no error log"
 
 
-def test_the_list_is_found_among_banners_and_leaving_workers_are_left_out():
+def test_leaving_workers_are_left_out_and_what_is_no_list_is_asked_for_again():
     entry = {"name": "api", "pm_id": 3, "pid": 7, "pm2_env": {"status": "stopped"}, "monit": {}}
-    noise = ["", ">>>> In-memory PM2 is out-of-date", "[PM2] Spawning PM2 daemon", "[", '{"a": 1}']
-    listed = json.dumps([entry, {**entry, "pm_id": "_old_3"}, "odd"])
-    (process,) = parse("\n".join([*noise, listed, "bye"]))
+    (process,) = parse([entry, {**entry, "pm_id": "_old_3"}, "odd"])
     assert (process.pm_id, process.online, process.uptime_seconds, process.port) == (3, False, 0.0, None)
-    for output in ("", "\n".join(noise)):
+    for listed in (None, "", {"a": 1}):
         with pytest.raises(TransientError, match="no list"):
-            parse(output)
+            parse(listed)

@@ -16,7 +16,6 @@ after the last one, so that a connection which the cluster's primary has just ha
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -24,13 +23,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar
 
-import psutil
-
 from drivers import names, web
+from drivers.acts import Call
+from drivers.app.acts import ACTS
 from drivers.base import Driver, Observation
 from drivers.errors import DriverError, InvalidInput, PermanentError, TransientError
 from drivers.nginx import Nginx, Switched, Traffic
 from drivers.pm2 import Pm2, Process
+
+_DIRECT = Call("direct")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class App(Driver):
     kind: ClassVar[str] = "app"
     required: ClassVar[tuple[str, ...]] = ("service", "slots", "instances", "releases")
     references: ClassVar[tuple[str, ...]] = ("pm2", "nginx")
+    acts: ClassVar[tuple[Any, ...]] = ACTS
     health_seconds: float = 10.0
     drain_seconds: float = 35.0
     """Longer than the edge's `worker_shutdown_timeout`, after which no old worker can hold a connection."""
@@ -63,7 +65,7 @@ class App(Driver):
         pm2, nginx = self.related.get("pm2"), self.related.get("nginx")
         if not isinstance(pm2, Pm2) or not isinstance(nginx, Nginx):
             raise InvalidInput("an app needs a pm2 and an nginx driver")
-        self.pm2, self.nginx = pm2, nginx
+        self.pm2, self.nginx, self.host = pm2, nginx, nginx.host
         self.service = names.name(self.facts["service"], "service")
         self.instances = names.whole(self.facts["instances"], 1, 64, "number of instances")
         self.releases = names.path(self.facts["releases"])
@@ -96,8 +98,8 @@ class App(Driver):
         """Ask the slot directly, past the edge. A slot that does not answer is a result, not an exception."""
         address = f"http://127.0.0.1:{self.ports[names.slot(slot)]}"
         try:
-            answer = web.get(f"{address}/healthz", seconds=5.0)
-            claimed = self._version_in(web.get(f"{address}/version", seconds=5.0))
+            answer = self.host.get(f"{address}/healthz", 5.0)
+            claimed = self._version_in(self.host.get(f"{address}/version", 5.0))
         except TransientError as error:
             return Health(False, None, None, None, str(error))
         refusal = None if answer.status == 200 else f"/healthz answered {answer.status}"
@@ -121,7 +123,7 @@ class App(Driver):
         failed = 0
         for _ in range(names.whole(requests, 1, 1000, "number of requests")):
             try:
-                failed += web.get(f"{self.nginx.url}/{self.service}/", seconds=5.0).status >= 500
+                failed += self.host.get(f"{self.nginx.url}/{self.service}/", 5.0).status >= 500
             except TransientError:
                 failed += 1
         return failed
@@ -156,12 +158,15 @@ class App(Driver):
         latency = slots[serving]["health"]["seconds"]
         if latency is not None:
             readings["latency_seconds"] = latency
+        facts: dict[str, Any] = {"serving": serving, "slots": slots}
+        if slots[serving]["health"]["error"]:
+            facts["error"] = slots[serving]["health"]["error"]
         healthy = all(slots[slot]["healthy"] for slot in names.SLOTS if weights[slot])
-        return self.seen(healthy, {"serving": serving, "slots": slots}, readings, slots[serving]["version"])
+        return self.seen(healthy, facts, readings, slots[serving]["version"])
 
     # -- acting ----------------------------------------------------------------------------------------------------
 
-    def start_slot(self, slot: str, version: str) -> list[Process]:
+    def start_slot(self, slot: str, version: str, call: Call = _DIRECT) -> list[Process]:
         """Run `version` in `slot`, proved healthy on its own port; return its workers.
 
         Nothing changes when it runs there already. Otherwise what is in the slot is replaced, unless it takes traffic
@@ -169,20 +174,20 @@ class App(Driver):
         is not healthy in time: `PermanentError`, and nothing of the attempt is left running. PM2's list is saved, so
         that a restart of PM2 brings back what runs now.
         """
-        release = self._release(names.version(version))
+        release = self.release_folder(names.version(version))
         process, port = self.process_names[names.slot(slot)], self.ports[slot]
         running = self.workers(slot)
         if self._complete(running, version) and self._becomes_healthy(slot, version):
             return running
         if any(worker.online for worker in running) and self.weights()[slot]:
             raise PermanentError(f"slot {slot} of {self.service} takes traffic; shift it away first")
-        self.pm2.delete(process)
+        self.pm2.delete(process, call)
         self._needs_free(port)
         env = {"SERVICE": self.service, "SLOT": slot, "VERSION": version}
-        started = self.pm2.start(process, release / "server.js", release, self.instances, env, port)
+        started = self.pm2.start(process, release / "server.js", release, self.instances, env, port, call)
         if not self._becomes_healthy(slot, version):
             health = self.health(slot)
-            self.pm2.delete(process)
+            self.pm2.delete(process, call)
             raise PermanentError(
                 f"{self.service} {version} never became healthy in slot {slot}: "
                 f"{health.error or f'it says it is version {health.version}'}"
@@ -190,7 +195,7 @@ class App(Driver):
         self.pm2.save()
         return started
 
-    def stop_slot(self, slot: str) -> bool:
+    def stop_slot(self, slot: str, call: Call = _DIRECT) -> bool:
         """Drain and stop `slot`; False when nothing ran there. `PermanentError` while it has a weight at the edge.
 
         Draining waits until no connection to the slot's port is left, at most `drain_seconds`: old edge workers may
@@ -202,18 +207,24 @@ class App(Driver):
             return False
         deadline = time.monotonic() + self.drain_seconds
         while self.connections(slot) and time.monotonic() < deadline:
+            call.check()
             time.sleep(0.1)
-        stopped = self.pm2.delete(self.process_names[slot])
+        stopped = self.pm2.delete(self.process_names[slot], call)
         self.pm2.save()
         return stopped
 
     def connections(self, slot: str) -> int:
         """Established TCP connections to the slot's port on this host."""
-        port = self.ports[names.slot(slot)]
-        found = psutil.net_connections(kind="tcp")
-        return sum(1 for link in found if link.status == "ESTABLISHED" and link.laddr and link.laddr.port == port)
+        return self.host.connections(self.ports[names.slot(slot)])
 
-    def reload_worker(self, pm_id: int, *, old_pid: int | None = None) -> Process:
+    def runs(self, slot: str, version: str) -> bool:
+        """Whether `version` runs in the slot with all its instances and answers well."""
+        if not self._complete(self.workers(slot), version):
+            return False
+        health = self.health(slot)
+        return health.ok and health.version == version
+
+    def reload_worker(self, pm_id: int, *, old_pid: int | None = None, call: Call = _DIRECT) -> Process:
         """Replace one worker of this service by a fresh one of the same version, gated by health.
 
         With `old_pid` the call may be repeated: a worker that has another pid by now is only checked. The slot must
@@ -224,12 +235,12 @@ class App(Driver):
                 break
         else:
             raise PermanentError(f"{self.service} has no worker {names.whole(pm_id, 0, 10**6, 'pm2 id')}")
-        fresh = self.pm2.reload(pm_id, old_pid=old_pid)
+        fresh = self.pm2.reload(pm_id, old_pid=old_pid, call=call)
         if not self._becomes_healthy(slot, fresh.version):
             raise PermanentError(f"slot {slot} of {self.service} is not healthy after its reload")
         return fresh
 
-    def shift(self, weights: Mapping[str, int], token: str, fence: int | None = None) -> Switched:
+    def shift(self, weights: Mapping[str, int], token: str, fence: int | None = None, call: Call = _DIRECT) -> Switched:
         """Give the slots these weights at the edge (see `Nginx.switch` for proof, repetition and fence).
 
         A slot that gets its first traffic must be healthy (`PermanentError`). One that already has traffic is not
@@ -239,11 +250,12 @@ class App(Driver):
         for slot in names.SLOTS:
             if wanted[slot] and not present[slot] and not self._becomes_healthy(slot, None):
                 raise PermanentError(f"slot {slot} of {self.service} is not healthy: {self.health(slot).error}")
-        return self.nginx.switch(token, {self.service: wanted}, fence)
+        return self.nginx.switch(token, {self.service: wanted}, fence, call)
 
     # -- means -----------------------------------------------------------------------------------------------------
 
-    def _release(self, version: str) -> Path:
+    def release_folder(self, version: str) -> Path:
+        """The folder of a release; `PermanentError` when it is not on this host."""
         root = self.releases.resolve()
         release = (root / version).resolve()
         if not release.is_relative_to(root) or not (release / "server.js").is_file():
@@ -267,9 +279,6 @@ class App(Driver):
                 time.sleep(0.1)
         return True
 
-    @staticmethod
-    def _needs_free(port: int) -> None:
-        with socket.socket() as probe:
-            probe.settimeout(1.0)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                raise PermanentError(f"port {port} is held by another program")
+    def _needs_free(self, port: int) -> None:
+        if self.host.listening(port):
+            raise PermanentError(f"port {port} is held by another program")
