@@ -55,7 +55,8 @@ class SetVersioning(Act["S3", Versioning]):
         return self._set(driver, params.status, call)
 
     def undo(self, driver: S3, params: Versioning, before: Facts, call: Call) -> Report:
-        if self._now(driver) == before["status"]:
+        if self._now(driver) != params.status:
+            call.log("versioning is not as this step set it and is left alone")
             return {}
         return self._set(driver, "Suspended" if before["status"] == "Off" else before["status"], call)
 
@@ -112,8 +113,10 @@ class SetLifecycle(Act["S3", Expiry]):
 
     def undo(self, driver: S3, params: Expiry, before: Facts, call: Call) -> Report:
         now = self._now(driver)
-        if _own(now) != before["rule"]:
-            self._put(driver, _with(now, before["rule"]), call)
+        if not _expires(_own(now), params.days):
+            call.log(f"the rule {RULE} is not as this step set it and is left alone")
+            return {}
+        self._put(driver, _with(now, before["rule"]), call)
         return {"rule": before["rule"]}
 
     @staticmethod
@@ -201,7 +204,10 @@ class SetRetention(Act["S3", Retention]):
         return self._set(driver, self._wanted(params), call)
 
     def undo(self, driver: S3, params: Retention, before: Facts, call: Call) -> Report:
-        return self._set(driver, before["default"], call) if before["default"] else {}
+        if self._now(driver) != self._wanted(params):
+            call.log("the default retention is not as this step set it and is left alone")
+            return {}
+        return self._set(driver, before["default"], call)
 
     @staticmethod
     def _wanted(params: Retention) -> dict[str, Any]:

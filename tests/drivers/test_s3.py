@@ -224,6 +224,22 @@ def test_versioning_that_was_never_on_can_only_be_suspended(seaweed):
     assert driver.observe().facts["versioning"] == "Suspended"
 
 
+def test_what_another_has_set_since_is_left_alone():
+    world = SimulatedS3()
+    for name, act in ACTS.items():
+        if not name.startswith("set-"):
+            continue
+        world.prepare(act)
+        params = act.parse(world.examples[name])
+        before = act.before(world.driver(), params)
+        another = {"mode": "COMPLIANCE", "days": 9} if name == "set-retention" else {"days": 9}
+        if name != "set-versioning":
+            perform(name, world.driver(), another, 2)
+        original, lines = world.picture(), []
+        act.undo(world.driver(), params, before, Call("op:1", log=lines.append))
+        assert (world.picture(), len(lines), "is left alone" in lines[0]) == (original, 1, True)
+
+
 def test_a_locked_bucket_keeps_its_versions(seaweed):
     locked = seaweed.make({**seaweed.facts, "bucket": "locked"}, {})
     act = ACTS["set-versioning"]
@@ -248,7 +264,9 @@ def test_other_lifecycle_rules_stay_also_those_made_meanwhile(seaweed):
         return [(rule["id"], rule["expire_versions_after_days"]) for rule in driver.observe().facts["lifecycle"] or []]
 
     assert kept() == [("expire-noncurrent-versions", 9), ("logs", None)]
-    act.undo(driver, params, second, call())
+    act.undo(driver, params, before, call())
+    assert kept() == [("expire-noncurrent-versions", 9), ("logs", None)], "another's setting was taken back"
+    act.undo(driver, act.parse({"days": 9}), second, call())
     assert kept() == [("expire-noncurrent-versions", 7), ("logs", None)]
     act.undo(driver, params, before, call())
     assert kept() == [("logs", None)]
