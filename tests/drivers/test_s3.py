@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -56,6 +57,9 @@ def store(ground):
         until(lambda: S3(facts, SecretStore()).client().put_object(Bucket="edye-cloud", Key="ready", Body=b"x"), 90)
         S3(facts, SecretStore()).client().delete_object(Bucket="edye-cloud", Key="ready")
         yield facts
+    for number in {*ports.values(), *grpc.values()}:  # sockets named after ports, which it leaves in /tmp
+        for left in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):
+            left.unlink(missing_ok=True)
 
 
 def test_a_bucket_is_observed(store):
