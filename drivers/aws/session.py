@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -12,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import boto3
-import botocore.session
 from botocore.config import Config
 
 from drivers import names
@@ -27,10 +27,18 @@ _BORROWED = timedelta(hours=1)
 _SPARE = timedelta(minutes=15)
 
 
+CONNECT_SECONDS = 2.0
+READ_SECONDS = 10.0
+_MAKING = threading.Lock()
+
+
 @functools.cache
-def _shared(component: str) -> Any:
-    """botocore's loader of service descriptions: megabytes of JSON that need not be read for each driver."""
-    return botocore.session.get_session().get_component(component)
+def _session() -> Any:
+    """One for the process: making one, and reading the service descriptions, costs more than most calls.
+
+    Its clients may be used in any thread; making them may not (boto3's guide, "Multithreading"): hold `_MAKING`.
+    """
+    return boto3.session.Session()
 
 
 def matching(pattern: str, what: str, value: object) -> str:
@@ -49,7 +57,8 @@ class AwsDriver(Driver):
     """Base of the AWS drivers.
 
     Facts: `region`; `access_key` and `secret_key` as secret references (without them boto3's default chain:
-    environment, profile, instance role); `role_arn` to assume; `endpoint_url` for something that only speaks like AWS.
+    environment, profile, instance role); `role_arn` to assume; `endpoint_url` for something that only speaks like AWS,
+    and `ca`, a file of certificates, when a private authority vouches for it.
     """
 
     required: ClassVar[tuple[str, ...]] = ("region",)
@@ -62,6 +71,7 @@ class AwsDriver(Driver):
         super().__init__(*args, **kwargs)
         self.region = names.name(self.facts["region"], "region")
         self.endpoint = names.url(self.facts["endpoint_url"]) if "endpoint_url" in self.facts else None
+        self.ca = str(names.path(self.facts["ca"])) if "ca" in self.facts else None
         self.role = matching(_ROLE, "role", self.facts["role_arn"]) if "role_arn" in self.facts else None
         if ("access_key" in self.facts) != ("secret_key" in self.facts):
             raise InvalidInput("access_key and secret_key go together")
@@ -84,19 +94,20 @@ class AwsDriver(Driver):
 
     def connect(self, service: str) -> Any:
         """A new client: nothing is repeated, 2 s to connect, 10 s to answer, no proxy or address from elsewhere."""
-        core = botocore.session.get_session()
-        core.register_component("data_loader", _shared("data_loader"))
-        session = boto3.session.Session(botocore_session=core)
         limits: dict[str, Any] = {
             "region_name": self.region,
-            "connect_timeout": 2,
-            "read_timeout": 10,
+            "connect_timeout": CONNECT_SECONDS,
+            "read_timeout": READ_SECONDS,
             "retries": {"total_max_attempts": 1},
             "ignore_configured_endpoint_urls": True,
             "proxies": {},
         }
-        config = Config(**limits)
-        make = functools.partial(session.client, endpoint_url=self.endpoint, config=config)
+        given: dict[str, Any] = {"endpoint_url": self.endpoint, "verify": self.ca, "config": Config(**limits)}
+
+        def make(name: str, **keys: str) -> Any:
+            with _MAKING:
+                return _session().client(name, **given, **keys)
+
         keys: Keys = {}
         if "access_key" in self.facts:
             keys["aws_access_key_id"] = self.secrets.resolve(self.facts["access_key"]).reveal()

@@ -61,8 +61,14 @@ class Moto(worlds.AwsWorld):
         raise NotImplementedError
 
     def kind(self, *, silent: bool = False) -> type[AwsDriver]:
+        """Drivers share one client here: making one costs more CPU than the call."""
         if not silent:
-            return worlds.hasty(self.driver_class)
+            shared = self.raw
+
+            def connect(driver: AwsDriver, service: str) -> Any:
+                return shared if service == self.service and not driver.role else AwsDriver.connect(driver, service)
+
+            return worlds.hasty(self.driver_class, connect=connect)
         nowhere = f"http://127.0.0.1:{free_port()}"
 
         def elsewhere(driver: AwsDriver, service: str) -> Any:
@@ -91,20 +97,23 @@ class MotoEc2(Moto, worlds.Ec2World):
 
 
 class MotoElbv2(Moto, worlds.ElbWorld):
+    numbers = itertools.count(1)
+
     def __init__(self, common: dict[str, Any]) -> None:
         super().__init__(common, "")
 
     def build(self) -> dict[str, Any]:
+        number = next(self.numbers)
         subnets = self.other("ec2").describe_subnets()["Subnets"]
         vpc = subnets[0]["VpcId"]
         api = self.raw
         group = {"Protocol": "HTTP", "Port": 80, "VpcId": vpc, "TargetType": "ip"}
         blue, green = (
             api.create_target_group(Name=name, **group)["TargetGroups"][0]["TargetGroupArn"]
-            for name in ("api-blue", "api-green")
+            for name in (f"api-blue-{number}", f"api-green-{number}")
         )
         api.register_targets(TargetGroupArn=blue, Targets=[{"Id": f"10.0.0.{n}", "Port": 80} for n in (1, 2)])
-        balancer = api.create_load_balancer(Name="edge", Subnets=[one["SubnetId"] for one in subnets[:2]])
+        balancer = api.create_load_balancer(Name=f"edge-{number}", Subnets=[one["SubnetId"] for one in subnets[:2]])
         listener = api.create_listener(
             LoadBalancerArn=balancer["LoadBalancers"][0]["LoadBalancerArn"],
             Protocol="HTTP",
@@ -206,21 +215,10 @@ class MotoSqs(Moto, worlds.SqsWorld):
         self.dead = self.raw.create_queue(QueueName="jobs-dead")["QueueUrl"]
         dead_arn = self.raw.get_queue_attributes(QueueUrl=self.dead, AttributeNames=["QueueArn"])["Attributes"]
         policy = {"deadLetterTargetArn": dead_arn["QueueArn"], "maxReceiveCount": 3}
+        self.raw.meta.events.register("before-call.sqs.StartMessageMoveTask", self.start)
+        self.raw.meta.events.register("before-call.sqs.ListMessageMoveTasks", self.list)
         self.url = self.raw.create_queue(QueueName="jobs", Attributes={"RedrivePolicy": json.dumps(policy)})["QueueUrl"]
         return {"queue_url": self.url}
-
-    def kind(self, *, silent: bool = False) -> type[AwsDriver]:
-        made = super().kind(silent=silent)
-        if silent:
-            return made
-
-        def connect(driver: AwsDriver, service: str) -> Any:
-            client = AwsDriver.connect(driver, service)
-            client.meta.events.register("before-call.sqs.StartMessageMoveTask", self.start)
-            client.meta.events.register("before-call.sqs.ListMessageMoveTasks", self.list)
-            return client
-
-        return type(made.__name__, (made,), {"connect": connect})
 
     def start(self, **_: Any) -> Any:
         """Move all messages at once, which moto has no call for."""
