@@ -19,10 +19,11 @@ from rest_framework.viewsets import ViewSet
 from identity.models import Team
 from inventory import filters
 from inventory.actions.catalog import PERMISSION, apply_catalog
+from inventory.actions.operate import fitting, operate
 from inventory.actions.reload import reload
 from inventory.catalog import Difference, compare, load
 from inventory.models import Component, DataCenter, Dependency, Environment, Service
-from operations.api import RequestInput, planning
+from operations.api import PlanSerializer, RequestInput, RunInput, planning
 from portal.api import NounApi, Problem, VerbInput, router
 from portal.lifecycle import authorize
 
@@ -108,6 +109,12 @@ class ReloadInput(RequestInput):
     expected_version = None  # type: ignore[assignment]  # DRF's way to drop it: a component has no version of its own
 
 
+class OperateInput(RunInput):
+    expected_version = None  # type: ignore[assignment]
+    plan = serializers.CharField(max_length=80, help_text="The kind of a plan that fits, see `plans`.")
+    params = serializers.DictField(required=False, help_text="As the plan's schema describes them.")
+
+
 class ComponentApi(NounApi):
     """Each thing that runs and can be pointed at."""
 
@@ -116,6 +123,13 @@ class ComponentApi(NounApi):
     filterset_class = filters.ComponentApiFilter
     ordering = ("slug",)
     reload = planning(reload, "reload", ReloadInput)
+    operate = planning(operate, "operate", OperateInput)
+
+    @extend_schema(responses={200: PlanSerializer(many=True), **REFUSALS}, filters=False, summary="Plans that fit")
+    @action(detail=True, methods=["get"], pagination_class=None, filter_backends=[])
+    def plans(self, request: Request, **kwargs: Any) -> Response:
+        """Every plan that can be asked for on this component, with the schema of its parameters."""
+        return Response(PlanSerializer(fitting(self.get_object()), many=True).data)
 
 
 class DependencyApi(NounApi):

@@ -18,7 +18,7 @@ from operations import actions, leases, lifecycle, plan, redaction
 from operations.actions.asking import ADVANCE, in_transaction
 from operations.journal import Journal
 from operations.leases import ENGINE, Claim, LeaseLost
-from operations.models import Operation, Step
+from operations.models import OnFailure, Operation, Step
 from portal import clock, events
 from portal.dispatch import nudge
 
@@ -81,6 +81,9 @@ def _known(operation_id: uuid.UUID) -> bool:
 def _turn(claim: Claim) -> None:
     """The next thing to do: a step forward, a step back, or the end."""
     with claim.hold() as operation:
+        if operation.state == lifecycle.PAUSED:  # somebody paused it between the claim and now
+            Operation.objects.filter(pk=operation.pk).update(**actions.FREE)
+            return
         steps = list(operation.steps.order_by("position"))
         if operation.state == lifecycle.RUNNING and operation.cancel_requested:
             actions.fail(operation, by=ENGINE, failure=operation.failure)
@@ -131,6 +134,7 @@ class _Try:
             facts=facts,
             log=self.journal.log,
             progress=self.journal.progress,
+            alive=claim.holds,
         )
 
     def run(self, forward: bool) -> None:
@@ -159,6 +163,8 @@ class _Try:
         if self.act.done(self.context):
             self.journal.log("It is so already; nothing to do.")
             return self.act.read(self.context) if self.act.read else self.step.output
+        if self.act.conditions and (against := plan.failing(self.act.conditions(self.context))):
+            raise Stale(f"What held when this was planned no longer does: {' '.join(against)}")
         # Before the world is touched: from here on the step is taken back when the plan unwinds.
         with self.claim.hold():
             Step.objects.filter(pk=self.step.pk).update(acted=True)
@@ -202,7 +208,8 @@ class _Try:
         with self.claim.hold() as operation:
             Step.objects.filter(pk=self.step.pk).update(**facts)
             if forward:
-                actions.fail(operation, by=ENGINE, failure=told)
+                halts = operation.on_failure == OnFailure.HALT and not operation.cancel_requested
+                (actions.halt if halts else actions.fail)(operation, by=ENGINE, failure=told)
             else:
                 actions.stick(operation, by=ENGINE, reason=told)
 
@@ -217,6 +224,12 @@ class _Try:
             events.publish(operation.topic)
             if again:
                 nudge(ADVANCE, operation.pk, queue=operation.queue)
+
+
+class Stale(Exception):
+    """A condition of the plan does not hold any more, so nothing was done."""
+
+    permanent = True
 
 
 class TriesUsedUp(Exception):

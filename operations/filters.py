@@ -14,7 +14,7 @@ from operations.models import Operation, OperationQuerySet
 
 
 def _kinds() -> list[tuple[str, str]]:
-    return sorted({(kind, known.title.format(subject="…")) for (kind, _), known in plan.registry.items()})
+    return sorted({(kind, known.short) for (kind, _), known in plan.registry.items()})
 
 
 def _environments_of(request: HttpRequest | None) -> Callable[[], list[tuple[str, str]]]:

@@ -46,6 +46,11 @@ class Claim:
     fence: int
     lost: threading.Event = field(default_factory=threading.Event)
 
+    def holds(self) -> bool:
+        """Whether the claim holds at this instant, as the database sees it: a paused process cannot know by itself."""
+        rows = Operation.objects.filter(pk=self.operation.pk, fence=self.fence, lease_until__gt=clock.now())
+        return not self.lost.is_set() and rows.exists()
+
     @contextmanager
     def hold(self) -> Iterator[Operation]:
         """A transaction in which the claim is sure to hold, with the operation as it is now, locked.
@@ -54,7 +59,7 @@ class Claim:
         """
         with transaction.atomic():
             rows = Operation.objects.select_for_update().filter(pk=self.operation.pk, fence=self.fence)
-            found = rows.filter(state__in=lifecycle.ACTIVE).exclude(lease_owner="").first()
+            found = rows.filter(state__in=lifecycle.HELD).exclude(lease_owner="").first()
             if found is None:
                 raise LeaseLost(str(self.operation.pk))
             yield found
@@ -95,6 +100,10 @@ def claim(operation_id: uuid.UUID) -> Claim | None:
 def _start(operation: Operation, owner: str, until: datetime, fence: int) -> Claim | None:
     try:
         started = actions.start(operation, by=ENGINE, owner=owner, lease_until=until, fence=fence)
+    except actions.HeldUp as held_up:
+        waiting = {"not_before": held_up.until, "waiting_for": str(held_up)[:500]}
+        Operation.objects.filter(pk=operation.pk, state=lifecycle.QUEUED).update(**waiting)
+        return None
     except (Conflict, IllegalTransition):
         return None
     return Claim(started, fence) if started.state == lifecycle.RUNNING else None

@@ -3,13 +3,15 @@
 from portal.lifecycle import Lifecycle, State, Tone, Transition
 
 PLANNED, AWAITING_APPROVAL, QUEUED = "planned", "awaiting_approval", "queued"
-RUNNING, UNDOING, STUCK = "running", "undoing", "stuck"
+RUNNING, PAUSED, HALTED, UNDOING, STUCK = "running", "paused", "halted", "undoing", "stuck"
 DONE, UNDONE, CANCELLED = "done", "undone", "cancelled"
 
 ACTIVE = (RUNNING, UNDOING)
 WAITING = (PLANNED, AWAITING_APPROVAL, QUEUED)
 # A stuck operation keeps its target: nobody knows what the next one would find there.
-HOLDING = (RUNNING, UNDOING, STUCK)
+HOLDING = (RUNNING, PAUSED, HALTED, UNDOING, STUCK)
+# Whoever had begun a step when it was paused still records how the step went.
+HELD = (*ACTIVE, PAUSED)
 
 operation = Lifecycle(
     name="operations.operation",
@@ -18,6 +20,10 @@ operation = Lifecycle(
         State(AWAITING_APPROVAL, "Awaiting approval", Tone.WARN, "Somebody else has to agree to these very steps."),
         State(QUEUED, "Queued", Tone.INFO, "It starts as soon as its target is free and a worker takes it."),
         State(RUNNING, "Running", Tone.INFO, "A worker carries out one step after the other."),
+        State(PAUSED, "Paused", Tone.WARN, "The step at work is finished; no other begins until somebody resumes it."),
+        State(
+            HALTED, "Halted", Tone.BAD, "A step failed and what was done stands. Try the step again, or take all back."
+        ),
         State(DONE, "Done", Tone.GOOD, "Every step was carried out and seen to have its effect.", terminal=True),
         State(UNDOING, "Undoing", Tone.WARN, "A step failed, or somebody stopped it; what was done is taken back."),
         State(UNDONE, "Undone", Tone.MUTED, "What it had done was taken back.", terminal=True),
@@ -41,11 +47,38 @@ operation = Lifecycle(
         Transition(
             "cancel", WAITING, CANCELLED, "operations.cancel", "Cancel", "cancelled", fields=("reason",), tone=Tone.WARN
         ),
+        Transition(
+            "expedite",
+            (QUEUED,),
+            QUEUED,
+            "operations.expedite",
+            "Put first",
+            "put first",
+            fields=("reason",),
+        ),
+        Transition(
+            "override",
+            (QUEUED,),
+            QUEUED,
+            "operations.override",
+            "Run in spite of the freeze",
+            "let run in spite of a freeze",
+            fields=("reason",),
+            second_person=True,
+            step_up=True,
+            tone=Tone.BAD,
+        ),
         Transition("start", (QUEUED,), RUNNING, "operations.run", "Start", "started", internal=True),
         Transition("finish", (RUNNING,), DONE, "operations.run", "Finish", "finished", internal=True),
         Transition(
+            "pause", (RUNNING,), PAUSED, "operations.pause", "Pause", "paused", fields=("reason",), tone=Tone.WARN
+        ),
+        Transition("resume", (PAUSED,), RUNNING, "operations.pause", "Resume", "resumed", tone=Tone.GOOD),
+        Transition("halt", (RUNNING, PAUSED), HALTED, "operations.run", "Halt", "halted", internal=True),
+        Transition("proceed", (HALTED,), RUNNING, "operations.retry", "Try the step again", "went on with"),
+        Transition(
             "stop",
-            (RUNNING,),
+            (RUNNING, PAUSED, HALTED),
             RUNNING,
             "operations.cancel",
             "Stop and undo",
@@ -53,7 +86,9 @@ operation = Lifecycle(
             fields=("reason",),
             tone=Tone.BAD,
         ),
-        Transition("fail", (RUNNING,), UNDOING, "operations.run", "Unwind", "failed, is being undone", internal=True),
+        Transition(
+            "fail", (RUNNING, PAUSED), UNDOING, "operations.run", "Unwind", "failed, is being undone", internal=True
+        ),
         Transition("undo", (UNDOING,), UNDONE, "operations.run", "Undone", "undone", internal=True),
         Transition("stick", (UNDOING,), STUCK, "operations.run", "Stick", "got stuck", internal=True),
         Transition("retry", (STUCK,), UNDOING, "operations.retry", "Try to undo again", "tried again"),
@@ -67,6 +102,55 @@ operation = Lifecycle(
             fields=("reason",),
             step_up=True,
             tone=Tone.WARN,
+        ),
+    ),
+)
+
+DECLARED, LIFTED = "declared", "lifted"
+window = Lifecycle(
+    name="operations.window",
+    states=(
+        State(DECLARED, "Declared", Tone.INFO, "It holds from its beginning to its end."),
+        State(LIFTED, "Lifted", Tone.MUTED, "Somebody ended it or called it off.", terminal=True),
+    ),
+    transitions=(
+        Transition("declare", (), DECLARED, "operations.declare", "Declare", "declared"),
+        Transition(
+            "lift", (DECLARED,), LIFTED, "operations.declare", "Lift", "lifted", fields=("reason",), tone=Tone.WARN
+        ),
+    ),
+)
+
+SCHEDULED, SUSPENDED, RETIRED = "scheduled", "suspended", "retired"
+schedule = Lifecycle(
+    name="operations.schedule",
+    states=(
+        State(SCHEDULED, "Scheduled", Tone.GOOD, "It asks for its plan at each of its instants."),
+        State(SUSPENDED, "Suspended", Tone.WARN, "It asks for nothing until somebody resumes it."),
+        State(RETIRED, "Retired", Tone.MUTED, "It has ended for good.", terminal=True),
+    ),
+    transitions=(
+        Transition("schedule", (), SCHEDULED, "operations.schedule", "Schedule", "scheduled"),
+        Transition(
+            "suspend",
+            (SCHEDULED,),
+            SUSPENDED,
+            "operations.schedule",
+            "Suspend",
+            "suspended",
+            fields=("reason",),
+            tone=Tone.WARN,
+        ),
+        Transition("reactivate", (SUSPENDED,), SCHEDULED, "operations.schedule", "Resume", "resumed"),
+        Transition(
+            "retire",
+            (SCHEDULED, SUSPENDED),
+            RETIRED,
+            "operations.schedule",
+            "Retire",
+            "retired",
+            fields=("reason",),
+            tone=Tone.BAD,
         ),
     ),
 )

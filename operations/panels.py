@@ -12,6 +12,9 @@ from portal import ui
 RECENT = 5
 
 ui.nav("Operations", "operation-list", icon="player-play", order=40, action="operations.view")
+ui.nav("Plans", "plan-list", icon="list-check", order=42, action="operations.view")
+ui.nav("Schedules", "schedule-list", icon="calendar-time", order=44, action="operations.view")
+ui.nav("Freezes and windows", "window-list", icon="snowflake", order=46, action="operations.view")
 
 
 @ui.panel("component-detail", order=40)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -42,7 +42,8 @@ class StepContext:
 
     ``token`` names the step for good ("<operation>:<position>"), ``fence`` grows with every claim of any operation:
     drivers hand both to the host, so that repeated and outdated calls are recognised there. ``facts`` are the outputs
-    of earlier steps by position. ``log`` appends a line that people see at once.
+    of earlier steps by position. ``log`` appends a line that people see at once. ``alive`` asks the database whether
+    the claim still holds: an act does so immediately before it touches the world.
     """
 
     operation_id: UUID
@@ -54,6 +55,7 @@ class StepContext:
     facts: dict[int, Report] = field(default_factory=dict)
     log: Callable[[str], None] = _quiet
     progress: Callable[[int, int], None] = _quiet
+    alive: Callable[[], bool] = lambda: True
 
     @property
     def token(self) -> str:
@@ -66,6 +68,22 @@ class StepContext:
             raise Wait(seconds, reason)
 
 
+class Condition(Protocol):
+    """Something that must hold: a sentence, whether it does, and what was seen instead."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def holds(self) -> bool: ...
+    @property
+    def seen(self) -> str: ...
+
+
+def failing(conditions: Sequence[Condition]) -> list[str]:
+    """One sentence for each condition that does not hold."""
+    return [each.text + (f" ({each.seen})" if each.seen else "") for each in conditions if not each.holds]
+
+
 @dataclass(frozen=True)
 class Act:
     """One kind of step: how it is done, taken back, and seen to be so.
@@ -74,7 +92,8 @@ class Act:
     ``do``. ``undo`` must be repeatable and must do nothing when ``do`` never had an effect; its docstring's first line
     is what an approver reads, unless ``undo_title`` says it. Without ``undo``, ``why_no_undo`` says why none is
     needed. ``read`` gives the output when the effect was found already there. Errors with ``permanent = False`` are
-    tried again; every other error unwinds the plan.
+    tried again; every other error unwinds the plan. ``conditions`` are what must hold for ``do`` to make sense: looked
+    at when the plan is made, and again immediately before ``do``.
     """
 
     name: str
@@ -86,6 +105,7 @@ class Act:
     timeout_seconds: float = 60
     undo_title: str = ""
     read: Callable[[StepContext], Report] | None = None
+    conditions: Callable[[StepContext], Sequence[Condition]] | None = None
 
     @property
     def taking_back(self) -> str:
@@ -97,11 +117,24 @@ class Act:
 
 @dataclass(frozen=True)
 class StepDraft:
-    """A step before it is stored: which act, the sentence people read, and its arguments (JSON, no secrets)."""
+    """A step before it is stored: which act, the sentence people read, and its arguments (JSON, no secrets).
+
+    ``sends``: the lines that will go to the target. ``conditions``: what was seen to hold, as ``text`` and ``seen``.
+    """
 
     act: str
     title: str
     arguments: Report = field(default_factory=dict)
+    sends: list[str] = field(default_factory=list)
+    conditions: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Approvers:
+    """So many persons who hold this role on the subject's scope."""
+
+    role: str
+    count: int = 1
 
 
 class Plan:
@@ -110,7 +143,10 @@ class Plan:
     ``observes`` says that drafting reads the world, so that it must not happen inside a transaction.
     ``approval_step_up`` asks approvers for a fresh second factor. ``steered`` says that its operations are parts of
     something that people agree to as a whole: the portal alone tells them to run. ``draft_valid`` is how long a
-    drafted plan may wait for its confirmation before what it saw counts as outdated.
+    drafted plan may wait for its confirmation before what it saw counts as outdated, ``approval_valid`` how long an
+    agreement counts. ``risk`` is what may go wrong
+    when all goes as planned: "low" (nobody notices), "medium" (slower, fewer), "high" (users notice, or something is
+    lost). ``applies_to`` says in a few words on what it can run, ``needs`` what must be there for it.
     """
 
     kind: str
@@ -124,7 +160,29 @@ class Plan:
     approval_step_up: bool = False
     steered: bool = False
     draft_valid: timedelta = timedelta(minutes=30)
+    approval_valid: timedelta = timedelta(hours=24)
+    risk: str = "low"
+    applies_to: str = ""
+    needs: str = ""
+    simulated: str = ""  # what of it could only be tried against a simulation
     params_schema: dict[str, Any] = {"type": "object", "additionalProperties": False}
+
+    @property
+    def short(self) -> str:
+        """The title without its subject, for lists of plans."""
+        return self.title.format(subject="").strip(": ")
+
+    def fits(self, subject: Any) -> bool:
+        """Whether it can be asked for on ``subject`` at all; looks at no world."""
+        return False
+
+    def approvals(self, subject: Any) -> list[Approvers]:
+        """Who has to agree before it runs on ``subject``, beyond what a caller asks for."""
+        return []
+
+    def heading(self, subject: Any, params: Report) -> str:
+        """What the operation is called."""
+        return self.title.format(subject=subject)
 
     def draft(self, subject: Any, params: Report) -> Sequence[StepDraft]:
         """The steps for ``subject``. Raises ``Refused`` when there is nothing sensible to do."""
@@ -163,6 +221,11 @@ def register(plan: Plan) -> Plan:
         raise ValueError(f"{plan.kind} version {plan.version} is registered twice")
     registry[plan.kind, plan.version] = plan
     return plan
+
+
+def newest() -> list[Plan]:
+    """The newest version of every plan, by kind."""
+    return [get(kind) for kind in sorted({kind for kind, _ in registry})]
 
 
 def get(kind: str, version: int | None = None) -> Plan:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import F, Q
 
-from operations import actions, lifecycle
+from operations import actions, lifecycle, plan, queries
 from operations.actions.asking import ADVANCE
-from operations.models import Operation
+from operations.models import Operation, Schedule
+from operations.models.schedule import upcoming
 from portal import clock, events
 from portal.dispatch import nudge
-from portal.errors import Refused
+from portal.errors import Denied, Invalid, Refused
 
 SWEEPER = events.System("sweeper")
 # A message may be lost without a trace, so what nobody took is sent again after this time.
@@ -33,7 +36,7 @@ def send_due() -> int:
         | Q(sent_at__lt=F("lease_until"), lease_until__lte=now)
         | Q(sent_at__lt=F("not_before"), not_before__lte=now)
     )
-    rows = Operation.objects.due(now).filter(unsent).order_by("number").values_list("pk", "queue")[:BATCH]
+    rows = Operation.objects.due(now).filter(unsent).order_by("priority", "number").values_list("pk", "queue")[:BATCH]
     due = list(rows)
     Operation.objects.filter(pk__in=[pk for pk, _ in due]).update(sent_at=now)
     for pk, queue in due:
@@ -41,12 +44,47 @@ def send_due() -> int:
     return len(due)
 
 
+def ask_for_scheduled() -> int:
+    """Ask for what is scheduled and due. Each instant is asked for once, whoever dies in between: its key says so."""
+    due = Schedule.objects.filter(state=lifecycle.SCHEDULED, next_at__lte=clock.now()).select_related("asked_by")
+    asked = 0
+    for schedule in due.order_by("next_at")[:BATCH]:
+        _ask_for(schedule)
+        asked += 1
+    return asked
+
+
+def _ask_for(schedule: Schedule) -> None:
+    instant = schedule.next_at
+    assert instant is not None
+    subject = queries.subject_of(schedule, events.SYSTEM)
+    key = f"schedule:{schedule.pk}:{instant.isoformat()}"
+    facts: dict[str, Any] = {"last_at": instant, "problem": ""}
+    try:
+        if subject is None:
+            raise Invalid(f"{schedule.subject_label} does not exist any more.")
+        how = {"params": schedule.params, "in_window": schedule.in_window}
+        by, reason = schedule.asked_by, f"{schedule.label}: {schedule.reason}"
+        facts["last_operation"] = actions.request(schedule.plan_kind, subject, by=by, reason=reason, key=key, **how)
+    except (Refused, plan.UnknownPlan) as refusal:
+        facts["problem"] = f"{instant:%Y-%m-%d %H:%M} UTC: {refusal}"[:500]
+        if subject is None or isinstance(refusal, Denied):
+            with contextlib.suppress(Refused):
+                actions.suspend(schedule, by=SWEEPER, reason=facts["problem"])
+            return
+    # What was missed while nothing ran is made up for once: the next instant lies after now.
+    facts["next_at"] = upcoming(schedule.cron, schedule.time_zone, clock.now(), 1)[0]
+    Schedule.objects.filter(pk=schedule.pk, state=lifecycle.SCHEDULED, next_at=instant).update(**facts)
+
+
 def cancel_outdated() -> int:
-    """Call off drafts that nobody told to run in time; somebody may do so in the same instant, and then wins."""
+    """Call off what people did not decide in time; somebody may do so in the same instant, and then wins."""
     ended = 0
-    for operation in Operation.objects.filter(state=lifecycle.PLANNED, valid_until__lte=clock.now())[:BATCH]:
+    late = {lifecycle.PLANNED: "Nobody told it to run while its plan was fresh."}
+    late[lifecycle.AWAITING_APPROVAL] = "Those who had to agree did not decide in time."
+    for operation in Operation.objects.filter(state__in=late, valid_until__lte=clock.now())[:BATCH]:
         try:
-            actions.cancel(operation, by=SWEEPER, reason="Nobody told it to run while its plan was fresh.")
+            actions.cancel(operation, by=SWEEPER, reason=late[operation.state])
         except Refused:
             continue
         ended += 1

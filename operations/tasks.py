@@ -6,7 +6,7 @@ import uuid
 
 from celery import shared_task
 
-from operations import engine, reconcile
+from operations import engine, presence, reconcile  # noqa: F401 (presence listens to the worker's signals)
 from operations.actions.asking import ADVANCE
 from operations.plan import MAX_SECONDS
 from portal.dispatch import reconciler
@@ -23,3 +23,9 @@ def advance(operation_id: str) -> None:
 def sweep() -> int:
     """Re-send what a dead worker or a lost message left behind."""
     return reconcile.sweep()
+
+
+@reconciler("operations.ask_for_scheduled", every=5.0)
+def ask_for_scheduled() -> int:
+    """Ask for the plans whose time has come."""
+    return reconcile.ask_for_scheduled()

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import jsonschema
 from django.db import IntegrityError, connection, models, transaction
 
+from operations import approvals as agreements
 from operations import lifecycle, plan, redaction
-from operations.models import Approval, Operation, Step
+from operations.models import Approval, OnFailure, Operation, Priority, Step
 from portal import clock, events
 from portal.dispatch import nudge
 from portal.errors import Conflict, Denied, Invalid, StepUpRequired
 from portal.lifecycle import Actor, authorize, move
 
 ADVANCE = "operations.advance"
+
+
+APPROVED_WITHIN = timedelta(days=7)
 
 
 def in_transaction() -> bool:
@@ -35,12 +40,15 @@ def request(
     approvals: int = 0,
     cause: models.Model | None = None,
     draft: bool = False,
+    **how: Any,
 ) -> Operation:
     """Write an operation on ``subject`` with all its steps, and let it run unless it is a ``draft``.
 
-    ``by`` must hold ``operations.request`` and the plan's own permission on the subject's scope. ``approvals`` other
-    persons have to agree before it runs. ``key`` makes asking twice harmless: the same request again returns the
-    operation that is there. ``cause`` is what it was asked for, such as an incident. A ``draft`` waits for ``confirm``.
+    ``by`` must hold ``operations.request`` and the plan's own permission on the subject's scope. ``approvals`` persons
+    with the role operations owner have to agree before it runs, and whoever the plan itself asks. ``how``:
+    ``priority``, ``on_failure`` ("undo", "halt"), ``in_window`` (it waits for a maintenance window). ``key`` makes
+    asking twice harmless: the same request again returns the operation that is there. ``cause`` is what it
+    was asked for, such as an incident. A ``draft`` waits for ``confirm``.
 
     Raises ``Denied``, ``Invalid`` (parameters), ``Conflict`` (the key belongs to something else) and whatever the
     plan refuses. A plan that observes the world while drafting must not be requested inside a transaction.
@@ -48,14 +56,14 @@ def request(
     chosen = plan.get(plan_kind)
     authorize(by, "operations.request", subject)
     authorize(by, chosen.permission, subject)
-    params = _checked(chosen, params or {})
+    params = checked(chosen, params or {})
     if key is not None and (known := Operation.objects.filter(key=key).first()):
         return _same(known, chosen, subject, params)
     if chosen.observes and in_transaction():
         raise RuntimeError(f"{plan_kind} looks at the world while it is planned: not inside a transaction")
     drafts = chosen.draft(subject, params)
     operation = _describe(chosen, subject, params, by=by, reason=reason, key=key, cause=cause)
-    operation.approvals_needed = approvals
+    _run_as(operation, chosen, subject, approvals, **how)
     steps = _steps(chosen, operation, drafts)
     try:
         with transaction.atomic():
@@ -69,7 +77,34 @@ def request(
         return _same(known, chosen, subject, params)
 
 
-def _checked(chosen: plan.Plan, params: dict[str, Any]) -> dict[str, Any]:
+def _run_as(
+    operation: Operation,
+    chosen: plan.Plan,
+    subject: Any,
+    approvals: int,
+    *,
+    priority: int = Priority.NORMAL,
+    on_failure: str = OnFailure.UNDO,
+    in_window: bool = False,
+) -> None:
+    if priority not in Priority.values or on_failure not in OnFailure.values:
+        raise Invalid("The priority is 0, 5 or 9, and a failure is answered with “undo” or “halt”.")
+    asked = [*chosen.approvals(subject), *([plan.Approvers("operations_owner", approvals)] if approvals else [])]
+    operation.priority, operation.on_failure, operation.in_window = priority, on_failure, in_window
+    operation.approval_rules = [dataclasses.asdict(each) for each in asked]
+    operation.approvals_needed = sum(each.count for each in asked)
+
+
+def _plan_of(operation: Operation) -> plan.Plan:
+    """Its plan; one that is not known here (during a release) is taken for a plan with the usual limits."""
+    try:
+        return plan.get(operation.kind, operation.version)
+    except plan.UnknownPlan:
+        return plan.Plan()
+
+
+def checked(chosen: plan.Plan, params: dict[str, Any]) -> dict[str, Any]:
+    """``params`` when they fit the plan's schema; ``Invalid`` with every fault otherwise."""
     validator = jsonschema.Draft202012Validator(chosen.params_schema)
     faults: dict[str, list[str]] = {}
     for error in validator.iter_errors(params):
@@ -107,7 +142,7 @@ def _describe(
         kind=chosen.kind,
         version=chosen.version,
         key=key,
-        title=chosen.title.format(subject=subject)[:200],
+        title=chosen.heading(subject, params)[:200],
         summary=chosen.summary,
         subject_type=subject._meta.label_lower,
         subject_id=str(subject.pk),
@@ -133,8 +168,9 @@ def _steps(chosen: plan.Plan, operation: Operation, drafts: Sequence[plan.StepDr
     steps = []
     for position, draft in enumerate(drafts, start=1):
         act = chosen.act(draft.act)
-        if redaction.plain(draft.arguments) != draft.arguments:
-            raise ValueError(f"{chosen.kind}.{draft.act}: its arguments are not plain data, or hold a secret")
+        for shown in (draft.arguments, draft.sends, draft.conditions):
+            if redaction.plain(shown) != shown:
+                raise Invalid("What this plan shows holds something that looks like a secret, or is too large to keep.")
         steps.append(
             Step(
                 operation=operation,
@@ -163,7 +199,9 @@ def confirm(operation: Operation, *, by: Actor) -> Operation:
     it saw may no longer be so.
     """
     _accept(operation, "confirm", by)
-    move(operation, "confirm", by=by, valid_until=None)
+    # What waits for people does not wait for ever: what they would agree to grows old.
+    decided_by = clock.now() + APPROVED_WITHIN if operation.approvals_needed else None
+    move(operation, "confirm", by=by, valid_until=decided_by)
     events.record("operations.confirm", operation, by=by, operation_id=operation.pk)
     return _queue_if_agreed(operation)
 
@@ -189,7 +227,9 @@ def approve(operation: Operation, *, by: Any, digest: str = "") -> Operation:
     if digest and digest != operation.plan_digest:
         raise Conflict("The steps are not those you read. Look again, then decide.")
     move(operation, "approve", by=by)
-    agreed = {"account_id": by.pk, "digest": operation.plan_digest, "at": clock.now()}
+    now = clock.now()
+    lasts = _plan_of(operation).approval_valid
+    agreed = {"account_id": by.pk, "digest": operation.plan_digest, "at": now, "valid_until": now + lasts}
     Approval.objects.update_or_create(operation=operation, person_id=by.person_id, defaults=agreed)
     events.record(
         "operations.approve", operation, by=by, after={"digest": operation.plan_digest}, operation_id=operation.pk
@@ -198,9 +238,10 @@ def approve(operation: Operation, *, by: Any, digest: str = "") -> Operation:
 
 
 def _queue_if_agreed(operation: Operation) -> Operation:
-    agreed = operation.approvals.filter(digest=operation.plan_digest).count()
+    votes = operation.approvals.select_related("account") if operation.approvals_needed else []
+    agreed = len(agreements.counting(operation, votes))
     if operation.state == lifecycle.AWAITING_APPROVAL and agreed >= operation.approvals_needed:
-        move(operation, "queue", by=events.SYSTEM, sent_at=clock.now())
+        move(operation, "queue", by=events.SYSTEM, sent_at=clock.now(), valid_until=None)
         events.record("operations.queue", operation, by=events.SYSTEM, operation_id=operation.pk)
         nudge(ADVANCE, operation.pk, queue=operation.queue)
     return operation

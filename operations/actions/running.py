@@ -6,15 +6,25 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from identity.models import Account
-from operations import lifecycle, redaction
+from operations import approvals, lifecycle, queries, redaction, windows
 from operations.actions.asking import ADVANCE, cancel
 from operations.models import Operation
 from portal import clock, events
 from portal.dispatch import nudge
 from portal.errors import Conflict, Invalid
 from portal.lifecycle import Actor, move
+
+
+class HeldUp(Conflict):
+    """It may not begin now, because of a freeze or for want of a maintenance window; ``until`` is when to ask again."""
+
+    def __init__(self, detail: str, until: datetime) -> None:
+        super().__init__(detail)
+        self.until = until
+
 
 FREE: dict[str, Any] = {"lease_owner": "", "lease_until": None, "not_before": None, "waiting_for": "", "sent_at": None}
 
@@ -28,12 +38,10 @@ def unfounded(operation: Operation) -> list[str]:
     asked = operation.requested_by
     if asked is not None and not (asked.is_active and asked.has_perm(operation.permission, operation)):
         problems.append(f"{operation.requested_label} no longer holds the right “{operation.permission}” here.")
-    voters = operation.approvals.filter(digest=operation.plan_digest).select_related("account")
-    valid = [
-        vote for vote in voters if vote.account.is_active and vote.account.has_perm("operations.approve", operation)
-    ]
-    if len(valid) < operation.approvals_needed:
-        problems.append(f"{len(valid)} of {operation.approvals_needed} approvals still count.")
+    if operation.approvals_needed:
+        counted = len(approvals.counting(operation, operation.approvals.select_related("account")))
+        if counted < operation.approvals_needed:
+            problems.append(f"{counted} of {operation.approvals_needed} approvals still count.")
     return problems
 
 
@@ -48,8 +56,10 @@ def start(operation: Operation, *, by: Actor, owner: str, lease_until: datetime,
         return cancel(operation, by=by, reason=" ".join(problems))
     now = clock.now()
     if operation.mutating:
-        earlier = Operation.objects.due(now).filter(target=operation.target, mutating=True, state=lifecycle.QUEUED)
-        if earlier.filter(number__lt=operation.number).exists():
+        if (held_up := windows.against(operation, now)) is not None:
+            raise HeldUp(held_up.sentence, held_up.until)
+        sooner = queries.ahead(operation).filter(state=lifecycle.QUEUED)
+        if sooner.filter(Q(not_before=None) | Q(not_before__lte=now)).exists():
             raise Conflict(f"Others wait longer for {operation.target}.")
     lease = {"lease_owner": owner, "lease_until": lease_until, "fence": fence}
     try:
@@ -79,6 +89,43 @@ def stop(operation: Operation, *, by: Actor, reason: str = "") -> Operation:
     because = f"Stopped by {by}" + (f": {reason}" if reason else ".")
     move(operation, "stop", by=by, cancel_requested=True, failure=because[:2000], not_before=None, sent_at=None)
     events.record("operations.stop", operation, by=by, reason=reason, operation_id=operation.pk)
+    nudge(ADVANCE, operation.pk, queue=operation.queue)
+    return operation
+
+
+@transaction.atomic
+def pause(operation: Operation, *, by: Actor, reason: str = "") -> Operation:
+    """Let no further step begin. The step at work is finished first, and one that fails is still answered."""
+    move(operation, "pause", by=by)
+    events.record("operations.pause", operation, by=by, reason=reason, operation_id=operation.pk)
+    return operation
+
+
+@transaction.atomic
+def resume(operation: Operation, *, by: Actor) -> Operation:
+    """Go on with the next step of a paused operation."""
+    move(operation, "resume", by=by, sent_at=None)
+    events.record("operations.resume", operation, by=by, operation_id=operation.pk)
+    nudge(ADVANCE, operation.pk, queue=operation.queue)
+    return operation
+
+
+@transaction.atomic
+def halt(operation: Operation, *, by: Actor, failure: str) -> Operation:
+    """A step cannot be done, and the requester wanted a person to decide what then. The target stays reserved."""
+    failure = redaction.text(failure)
+    move(operation, "halt", by=by, failure=failure, **FREE)
+    events.record("operations.halt", operation, by=by, reason=failure, operation_id=operation.pk)
+    return operation
+
+
+@transaction.atomic
+def proceed(operation: Operation, *, by: Actor) -> Operation:
+    """Try the step that failed again, with all its tries; the steps before it stand."""
+    failed = operation.steps.filter(state=lifecycle.STEP_FAILED)
+    move(operation, "proceed", by=by, failure="", sent_at=None)
+    failed.update(state=lifecycle.STEP_RUNNING, attempts=0, finished_at=None)
+    events.record("operations.proceed", operation, by=by, operation_id=operation.pk)
     nudge(ADVANCE, operation.pk, queue=operation.queue)
     return operation
 

@@ -1,4 +1,4 @@
-"""The world of the reload: two workers under a process manager that exists only in memory."""
+"""The worlds of the plans on components: the reload's process manager in memory, and each driver's simulated world."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import itertools
 from dataclasses import dataclass, replace
 from typing import Any
 
+from drivers.acts import Act
 from drivers.base import PermanentError
 from inventory.models import Component
-from inventory.plans import Reload
-from operations.plan import Plan
+from inventory.plans import DriverPlan, Reload
+from operations.plan import Plan, StepDraft
 from tests import world as cast
+from tests.drivers.contract import World as DriverWorld
+from tests.drivers.contract import worlds as simulated_worlds
 from tests.operations.worlds import World
 
 
@@ -100,4 +103,53 @@ class ReloadWorld(World):
         return set(now) == set(before) and all(now[pm_id].pid != before[pm_id].pid for pm_id in now)
 
 
-WORLDS = {"inventory.reload": ReloadWorld}
+class DriverActWorld(World):
+    """One act of one driver in the driver's own simulated world. Subclasses name both."""
+
+    simulated: type[DriverWorld]
+    act: Act[Any, Any]
+
+    def __init__(self) -> None:
+        self.place = self.simulated()
+        self.place.prepare(self.act)
+        self.params = self.place.examples[self.act.name]
+        self.seen: dict[str, Any] = {}
+
+    def plan(self) -> Plan:
+        world = self
+
+        class Remembering(DriverPlan):
+            """Keeps what the act saw, which alone tells later whether its purpose was reached."""
+
+            def draft(self, subject: Component, params: dict[str, Any]) -> list[StepDraft]:
+                drafted = super().draft(subject, params)
+                world.seen = drafted[0].arguments["before"]
+                return drafted
+
+        return Remembering(self.simulated.driver_class, self.act, driver=lambda key: self.place.driver())
+
+    def subject(self) -> Component:
+        component = cast.component("staging/us-central/thing")  # in production some would wait for an agreement
+        component.connection = "somewhere"
+        return component
+
+    def picture(self) -> Any:
+        return self.place.picture()
+
+    def clean(self, before: Any) -> bool:
+        return self.place.clean(before, self.act)
+
+    def reached(self, before: Any) -> bool:
+        return self.act.done(self.place.driver(), self.act.parse(self.params), self.seen)
+
+
+def _driver_worlds() -> dict[str, type[World]]:
+    made: dict[str, type[World]] = {}
+    for kind, world in simulated_worlds().items():
+        for act in world.driver_class.acts:
+            name = f"{kind}.{act.name}"
+            made[name] = type(f"World of {name}", (DriverActWorld,), {"simulated": world, "act": act})
+    return made
+
+
+WORLDS = {"inventory.reload": ReloadWorld, **_driver_worlds()}

@@ -36,7 +36,9 @@ def at(counting: Counting, tmp_path: Path) -> At:
     def reach(state: str, by: Any = events.SYSTEM, **how: Any) -> Operation:
         name = f"thing-{next(numbers)}"
         (tmp_path / name).mkdir()
-        fails = state in ("undoing", "undone", "stuck")
+        fails = state in ("undoing", "undone", "stuck", "halted")
+        if state == "halted":
+            how["on_failure"] = "halt"
         params = {"folder": str(tmp_path / name), "fails": fails, "sticks": state == "stuck"} | how.pop("params", {})
         how.setdefault("draft", state == "planned")
         how.setdefault("approvals", 1 if state == "awaiting_approval" else 0)
@@ -44,7 +46,11 @@ def at(counting: Counting, tmp_path: Path) -> At:
         operation = actions.request(KIND, subject, by=by, params=params, **how)
         if state == "cancelled":
             return actions.cancel(operation, by=events.SYSTEM)
-        if state in ("done", "undone", "stuck"):
+        if state == "paused":
+            assert engine.advance(operation.pk) is True
+            operation.refresh_from_db()
+            return actions.pause(operation, by=events.SYSTEM)
+        if state in ("done", "undone", "stuck", "halted"):
             return drive(operation)
         while operation.state != state:
             assert engine.advance(operation.pk) is True

@@ -108,7 +108,8 @@ def test_what_a_button_says_when_it_cannot_be_used(at, owner):
     confirm = next(each for each in lifecycle.available(at("planned"), viewer) if each.transition.name == "confirm")
     assert confirm.reason == "Needs the right “inventory.reload” here."
     stopped = actions.stop(at("running"), by=owner)
-    assert [each.reason for each in lifecycle.available(stopped, owner)] == ["It has been told to stop already."]
+    shown = {each.transition.name: each.reason for each in lifecycle.available(stopped, owner)}
+    assert shown == {"pause": "", "stop": "It has been told to stop already."}
 
 
 def test_a_plan_that_is_not_known_here_is_not_told_to_run_and_its_page_is_shown(at, owner, client, monkeypatch):

@@ -15,6 +15,7 @@ STATES = [state.value for state in lifecycle.operation.states]
 MOVES = [move for move in lifecycle.operation if move.sources and not move.internal]
 ROLES = sorted(matrix.load()["roles"])
 INPUT = {"cancel": {"reason": "why"}, "stop": {"reason": "why"}, "settle": {"reason": "done by hand"}}
+INPUT["override"] = {"reason": "it cannot wait"}
 
 
 def attempt(operation, move, account) -> str:
@@ -38,6 +39,8 @@ def expected(state: str, move, role: str) -> str:
         return "Denied"
     if state not in move.sources:
         return "IllegalTransition"
+    if move.name == "approve" and role != "operations_owner":
+        return "Denied"  # it asks for somebody of that role
     # Agreeing to, or confirming, what needs nobody else queues it at once.
     return "queued" if move.name in ("confirm", "approve") else move.target
 

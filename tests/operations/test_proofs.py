@@ -85,7 +85,8 @@ def test_the_plan_unwinds_from_every_point_of_failure(kind):
         operation = run(world, fail)
         # An act that only looks finds all well and never gets to do anything, so it cannot be broken there.
         if operation.state == "undone":
-            assert world.clean(before) is True, (moment, position)
+            kept = moment == "after" and not _changes(kind, position)  # it says why it cannot be taken back
+            assert kept or world.clean(before) is True, (moment, position)
             unwound.append((moment, position))
         else:
             assert (operation.state, world.reached(before)) == ("done", True), (
@@ -104,9 +105,15 @@ def _changes(kind: str, position: int) -> bool:
     return it.act(it.draft(world.subject(), world.params)[position - 1].act).undo is not None
 
 
+def _last(kind: str) -> int:
+    """The last step that can be taken back; what has none has no unwinding to prove."""
+    found = [position for position in positions(kind) if _changes(kind, position)]
+    return max(found) if found else pytest.skip("nothing of it can be taken back, and it says why")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_unwinding_is_repeatable(kind):
-    last = max(position for position in positions(kind) if _changes(kind, position))
+    last = _last(kind)
     world = worlds()[kind]()
     before, once = world.picture(), {}
 
@@ -127,7 +134,7 @@ def test_the_unwinding_is_repeatable(kind):
 @pytest.mark.parametrize("verb", ["do", "undo"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_worker_that_dies_anywhere_leaves_nothing_half_done(kind, verb):
-    last = max(position for position in positions(kind) if _changes(kind, position))
+    last = _last(kind) if verb == "undo" else 0
     for moment, position in points(kind):
         world = worlds()[kind]()
         before, deaths = world.picture(), []

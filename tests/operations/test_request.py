@@ -129,7 +129,7 @@ ONLY = (StepDraft("only", "Only"),)
     [
         (Small(), Conflict, "nothing to do"),
         (Small(ONLY, target=""), ValueError, "does not say what"),
-        (Small((StepDraft("only", "Only", {"password": "x"}),)), ValueError, "hold a secret"),
+        (Small((StepDraft("only", "Only", {"password": "x"}),)), Invalid, "looks like a secret"),
     ],
 )
 def test_faulty_plans_write_nothing(component, owner, monkeypatch, it, error, says):

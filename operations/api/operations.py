@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from operations import actions, queries
 from operations.filters import OperationFilter
-from operations.models import Approval, Operation, Step, StepLog
+from operations.models import Approval, OnFailure, Operation, Priority, Step, StepLog
 from portal.api import NounApi, Problem, Route, VerbInput, router
 from portal.errors import Invalid
 from portal.lifecycle import expect_version
@@ -26,8 +26,17 @@ class StepSerializer(serializers.ModelSerializer[Step]):
     class Meta:
         model = Step
         fields = [
-            *("position", "act", "title", "arguments", "reversible", "taking_back", "state", "attempts"),
-            *("undo_attempts", "progress_done", "progress_total", "output", "error", "started_at", "finished_at"),
+            *("position", "act", "title", "arguments", "sends", "conditions", "reversible", "taking_back", "state"),
+            *(
+                "attempts",
+                "undo_attempts",
+                "progress_done",
+                "progress_total",
+                "output",
+                "error",
+                "started_at",
+                "finished_at",
+            ),
         ]
         read_only_fields = fields
 
@@ -51,7 +60,7 @@ class OperationSummary(serializers.ModelSerializer[Operation]):
         fields = [
             *("id", "number", "label", "kind", "version", "title", "state", "environment", "service"),
             *("subject_type", "subject_id", "subject_label", "target", "requested_label", "reason", "failure"),
-            *("stuck_reason", "waiting_for", "not_before", "cancel_requested", "approvals_needed"),
+            *("stuck_reason", "waiting_for", "not_before", "cancel_requested", "approvals_needed", "priority"),
             *("created_at", "started_at", "finished_at", "row_version"),
         ]
         read_only_fields = fields
@@ -64,7 +73,8 @@ class OperationSerializer(OperationSummary):
     class Meta(OperationSummary.Meta):
         fields = [
             *OperationSummary.Meta.fields,
-            *("summary", "params", "plan_digest", "cause_type", "cause_id", "steps", "approvals"),
+            *("on_failure", "in_window", "override_reason", "approval_rules", "summary", "params", "plan_digest"),
+            *("cause_type", "cause_id", "steps", "approvals"),
         ]
         read_only_fields = fields
 
@@ -102,6 +112,11 @@ class OperationApi(NounApi):
         "confirm": Route(actions.confirm),
         "approve": Route(actions.approve, ApproveInput),
         "cancel": Route(actions.cancel, ReasonInput),
+        "expedite": Route(actions.expedite, ReasonInput),
+        "override": Route(actions.override, SettleInput),
+        "pause": Route(actions.pause, ReasonInput),
+        "resume": Route(actions.resume),
+        "proceed": Route(actions.proceed),
         "stop": Route(actions.stop, ReasonInput),
         "retry": Route(actions.retry),
         "settle": Route(actions.settle, SettleInput),
@@ -136,6 +151,14 @@ class RequestInput(VerbInput):
     reason = serializers.CharField(required=False, allow_blank=True, max_length=1000)
     key = serializers.CharField(required=False, max_length=200)
     draft = serializers.BooleanField(required=False)
+
+
+class RunInput(RequestInput):
+    """What a verb that lets people choose any plan takes besides: how it is to run."""
+
+    priority = serializers.ChoiceField(choices=Priority.choices, required=False)
+    on_failure = serializers.ChoiceField(choices=OnFailure.choices, required=False)
+    in_window = serializers.BooleanField(required=False)
 
 
 def planning(verb: Callable[..., Operation], name: str, input: type[VerbInput] = RequestInput) -> Any:

@@ -1,16 +1,14 @@
-"""Plans on components. So far one: the rolling reload of an application's workers."""
+"""The rolling reload of an application's workers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
-from django.conf import settings
-
-from drivers import connections
 from drivers.base import DriverError, PermanentError, TransientError
 from inventory.models import Component
-from operations.plan import Act, Plan, StepContext, StepDraft, register
+from inventory.plans.connect import driver
+from operations.plan import Act, Plan, StepContext, StepDraft
 from portal.errors import Conflict, Invalid
 
 Output = dict[str, Any]
@@ -60,7 +58,7 @@ class Application(Protocol):
 
 def connect(key: str) -> Application:
     """The driver of the application that is known as ``key``."""
-    return cast(Application, connections.load(settings.CONNECTIONS_FILE).driver(key))
+    return cast(Application, driver(key))
 
 
 class Reload(Plan):
@@ -76,6 +74,9 @@ class Reload(Plan):
     summary = "Every worker is replaced by a fresh one of the same version, one at a time, while the others serve."
     permission = "inventory.reload"
     observes = True
+    risk = "low"
+    applies_to = "applications that run under PM2 in two slots"
+    needs = "A healthy service, if it is to stay so: after each worker the health of its slot is asked."
 
     def __init__(self, app: Callable[[str], Application] = connect) -> None:
         self.app = app
@@ -94,6 +95,9 @@ class Reload(Plan):
             Act("gate", "Health gate", self.gate, None, self.answers, looks, 60),
             Act("whole", "Check the service", self.whole, None, self.is_whole, looks, 60, read=self.counted),
         )
+
+    def fits(self, subject: Any) -> bool:
+        return isinstance(subject, Component) and subject.kind == Component.Kind.APP and bool(subject.connection)
 
     def target(self, subject: Component) -> str:
         return subject.slug
@@ -235,6 +239,3 @@ class Reload(Plan):
 
     def _worker(self, ctx: StepContext) -> Worker | None:
         return next((worker for worker in self._workers(ctx) if worker.pm_id == ctx.arguments["pm_id"]), None)
-
-
-register(Reload())

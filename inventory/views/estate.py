@@ -16,10 +16,9 @@ from django.views.decorators.http import require_GET, require_POST
 
 from inventory import forms
 from inventory.actions.catalog import PERMISSION, apply_catalog
-from inventory.actions.reload import RELOAD, reload
+from inventory.actions.reload import RELOAD
 from inventory.catalog import compare, load
 from inventory.models import AppliedCatalog, Component, DataCenter, Dependency, Environment, Service
-from portal import ui
 from portal.errors import Invalid, Refused
 from portal.http import go, page
 from portal.lifecycle import authorize
@@ -65,12 +64,6 @@ def component_detail(request: HttpRequest, slug: str) -> HttpResponse:
         ],
     }
     return page(request, "inventory/component_detail.html", context)
-
-
-def component_reload(request: HttpRequest, slug: str) -> HttpResponse:
-    """Ask for a rolling reload of a component."""
-    component = get_object_or_404(Component.objects.visible_to(request.user), slug=slug)
-    return ui.act(request, component, RELOAD, reload, forms.ReloadForm)
 
 
 @require_GET

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Func, Q, Value
+from django.db.models import Func, Q, Value
 from django.urls import reverse
 from uuid_utils.compat import uuid7
 
-from identity.models import Account, Person, Scope
+from identity.models import Scope
+from identity.queries import roles_on
 from identity.scoping import ScopedQuerySet
 from operations import lifecycle as states
 from operations import plan
 from portal import clock
-from portal.lifecycle import Actor, State, Stateful, Transition
+from portal.lifecycle import Actor, Stateful, Transition
 
-STARTED = (states.RUNNING, states.UNDOING, states.STUCK, states.DONE, states.UNDONE)
+STARTED = (*states.HOLDING, states.DONE, states.UNDONE)
 FINISHED = (states.DONE, states.UNDONE, states.CANCELLED)
 
 
@@ -43,11 +45,28 @@ class OperationQuerySet(ScopedQuerySet["Operation"]):
         )
 
 
+class Priority(models.IntegerChoices):
+    """Who goes first among those that wait for one target, or for a free worker."""
+
+    URGENT = 0, "Urgent"
+    NORMAL = 5, "Normal"
+    BACKGROUND = 9, "In the background"
+
+
+class OnFailure(models.TextChoices):
+    """What happens when a step fails for good."""
+
+    UNDO = "undo", "Take everything back"
+    HALT = "halt", "Halt, and let a person decide"
+
+
 class Operation(Stateful):
     """One piece of work on real infrastructure, with its steps written down before anything happens.
 
     ``target`` is what no two mutating operations change at once. ``fence`` is taken from one sequence for all
     operations, so that a host that saw a later claim recognises an earlier one, also across operations.
+    ``approval_rules`` are objects of ``role`` and ``count``; ``approvals_needed`` is their sum. ``in_window``: it waits
+    for a maintenance window. ``override_reason``: why a second person let it run in spite of a freeze.
     """
 
     lifecycle = states.operation
@@ -79,7 +98,12 @@ class Operation(Stateful):
     reason = models.TextField(blank=True)
     cause_type = models.CharField(max_length=80, blank=True)
     cause_id = models.CharField(max_length=64, blank=True)
+    priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.NORMAL)
+    on_failure = models.CharField(max_length=8, choices=OnFailure.choices, default=OnFailure.UNDO)
+    in_window = models.BooleanField(default=False)
+    override_reason = models.TextField(blank=True)
     approvals_needed = models.PositiveSmallIntegerField(default=0)
+    approval_rules = models.JSONField(default=list)
     approval_step_up = models.BooleanField(default=False)
     cancel_requested = models.BooleanField(default=False)
     failure = models.TextField(blank=True)
@@ -122,12 +146,13 @@ class Operation(Stateful):
             ),
             models.CheckConstraint(
                 condition=Q(lease_owner="", lease_until=None)
-                | Q(state__in=states.ACTIVE, lease_until__isnull=False) & ~Q(lease_owner=""),
+                | Q(state__in=states.HELD, lease_until__isnull=False) & ~Q(lease_owner=""),
                 name="operation_lease",
             ),
             models.CheckConstraint(
-                condition=Q(valid_until=None) | Q(state__in=(states.PLANNED, states.CANCELLED)),
-                name="operation_valid_until_of_drafts",
+                condition=Q(valid_until=None)
+                | Q(state__in=(states.PLANNED, states.AWAITING_APPROVAL, states.CANCELLED)),
+                name="operation_valid_until_of_what_waits_for_people",
             ),
         ]
         indexes = [
@@ -146,6 +171,12 @@ class Operation(Stateful):
 
     def get_absolute_url(self) -> str:
         return reverse("operation-detail", args=[self.number])
+
+    def _asked(self, actor: Any) -> bool:
+        """Whether the agreement of ``actor`` would count."""
+        rules = {rule["role"] for rule in self.approval_rules}
+        named = sum(rule["count"] for rule in self.approval_rules)
+        return named < self.approvals_needed or bool(rules & roles_on([actor], self.scope)[actor.pk])
 
     @property
     def label(self) -> str:
@@ -173,7 +204,7 @@ class Operation(Stateful):
     def waits(self) -> bool:
         return self.not_before is not None and self.not_before > clock.now()
 
-    def content(self, steps: list[Step]) -> dict[str, Any]:
+    def content(self, steps: Sequence[Any]) -> dict[str, Any]:
         """Everything an approver agrees to."""
         return {
             "kind": self.kind,
@@ -181,12 +212,11 @@ class Operation(Stateful):
             "subject": [self.subject_type, self.subject_id],
             "target": self.target,
             "params": self.params,
-            "steps": [[each.position, each.act, each.title, each.arguments, each.taking_back] for each in steps],
+            "steps": [
+                [each.position, each.act, each.title, each.arguments, each.sends, each.conditions, each.taking_back]
+                for each in steps
+            ],
         }
-
-    def counted_approvals(self) -> int:
-        """Approvals of these very steps."""
-        return sum(approval.digest == self.plan_digest for approval in self.approvals.all())
 
     def reason_against(self, transition: Transition, actor: Actor) -> str:
         """Why ``actor`` cannot use a button although the state and the right would let it; empty when nothing is."""
@@ -203,98 +233,15 @@ class Operation(Stateful):
                 return "Only a person can approve."
             if self.requested_by and self.requested_by.person_id == person:
                 return "You asked for it, so another person has to approve."
+            if not self._asked(actor):
+                return "The roles that have to agree are not yours here, or have agreed."
             if any(each.person_id == person and each.digest == self.plan_digest for each in self.approvals.all()):
                 return "You have approved it already."
+        if transition.second_person and transition.name == "override":
+            if person is None or (self.requested_by and self.requested_by.person_id == person):
+                return "You asked for it, so another person has to decide this."
+            if self.override_reason:
+                return "Somebody has decided this already."
         if transition.name == "stop" and self.cancel_requested:
             return "It has been told to stop already."
         return ""
-
-
-class Step(models.Model):
-    """One step as it was planned, and how it goes.
-
-    ``acted`` is set before the world is touched: a step that found its effect already there and did nothing is not
-    taken back. ``attempts`` counts tries of doing, ``undo_attempts`` tries of undoing.
-    """
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    operation = models.ForeignKey(Operation, on_delete=models.CASCADE, related_name="steps")
-    position = models.PositiveSmallIntegerField()
-    act = models.CharField(max_length=80)
-    title = models.CharField(max_length=300)
-    arguments = models.JSONField(default=dict)
-    reversible = models.BooleanField()
-    taking_back = models.CharField(max_length=500)
-    state = models.CharField(
-        max_length=16,
-        choices=[(state.value, state.label) for state in states.STEP_STATES.values()],
-        default=states.STEP_PENDING,
-    )
-    acted = models.BooleanField(default=False)
-    attempts = models.PositiveSmallIntegerField(default=0)
-    undo_attempts = models.PositiveSmallIntegerField(default=0)
-    progress_done = models.PositiveIntegerField(default=0)
-    progress_total = models.PositiveIntegerField(default=0)
-    output = models.JSONField(default=dict)
-    error = models.TextField(blank=True)
-    started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
-
-    class Meta:
-        ordering = ["operation", "position"]
-        constraints = [
-            models.UniqueConstraint(fields=["operation", "position"], name="step_once_per_place"),
-            models.CheckConstraint(condition=Q(state__in=list(states.STEP_STATES)), name="step_state"),
-            models.CheckConstraint(
-                condition=Q(progress_done__lte=F("progress_total")), name="step_progress_within_total"
-            ),
-            models.CheckConstraint(
-                condition=Q(state__in=(states.STEP_PENDING, states.STEP_SKIPPED), started_at=None)
-                | Q(state__in=(*states.STEP_BEGUN, states.STEP_UNDONE), started_at__isnull=False),
-                name="step_started_at",
-            ),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.position}. {self.title}"
-
-    @property
-    def state_info(self) -> State:
-        return states.STEP_STATES[self.state]
-
-    @property
-    def duration(self) -> timedelta | None:
-        return (self.finished_at or clock.now()) - self.started_at if self.started_at else None
-
-
-class StepLog(models.Model):
-    """One line of a step's log. ``seq`` grows over all operations; within a step it is the order of writing."""
-
-    seq = models.BigAutoField(primary_key=True)
-    step = models.ForeignKey(Step, on_delete=models.CASCADE, related_name="lines")
-    at = models.DateTimeField(default=clock.now)
-    text = models.CharField(max_length=plan.MAX_LINE)
-
-    class Meta:
-        ordering = ["seq"]
-
-    def __str__(self) -> str:
-        return self.text
-
-
-class Approval(models.Model):
-    """One person's agreement to the steps with this digest."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    operation = models.ForeignKey(Operation, on_delete=models.CASCADE, related_name="approvals")
-    person = models.ForeignKey(Person, on_delete=models.PROTECT, related_name="+")
-    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="+")
-    digest = models.CharField(max_length=64)
-    at = models.DateTimeField(default=clock.now)
-
-    class Meta:
-        ordering = ["at"]
-        constraints = [models.UniqueConstraint(fields=["operation", "person"], name="approval_once_per_person")]
-
-    def __str__(self) -> str:
-        return f"{self.person_id} agreed to {self.operation_id}"

@@ -9,18 +9,24 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.views.decorators.http import require_http_methods, require_safe
 
-from operations import actions, queries
+from operations import actions, approvals, lifecycle, presence, queries
 from operations.filters import OperationFilter
-from operations.forms import ApproveForm, ReasonForm, SettleForm
+from operations.forms import ApproveForm, OverrideForm, ReasonForm, SettleForm
 from operations.models import Operation
 from portal import ui
 from portal.http import page
 from portal.lifecycle import authorize
 
+AHEAD_SHOWN = 3
 VERBS: dict[str, tuple[Any, type[forms.Form]]] = {
     "confirm": (actions.confirm, forms.Form),
     "approve": (actions.approve, ApproveForm),
     "cancel": (actions.cancel, ReasonForm),
+    "expedite": (actions.expedite, ReasonForm),
+    "override": (actions.override, OverrideForm),
+    "pause": (actions.pause, ReasonForm),
+    "resume": (actions.resume, forms.Form),
+    "proceed": (actions.proceed, forms.Form),
     "stop": (actions.stop, ReasonForm),
     "retry": (actions.retry, forms.Form),
     "settle": (actions.settle, SettleForm),
@@ -50,7 +56,8 @@ def operation_list(request: HttpRequest) -> HttpResponse:
         topic="operations.operation",
         caption="Operations",
     )
-    return page(request, "operations/operation_list.html", {"table": table, "title": "Operations"})
+    context = {"table": table, "title": "Operations", "unserved": presence.unserved()}
+    return page(request, "operations/operation_list.html", context)
 
 
 def _shown(request: HttpRequest, number: int) -> Operation:
@@ -69,7 +76,23 @@ def operation_detail(request: HttpRequest, number: int) -> HttpResponse:
         "title": str(operation),
         "environment": operation.scope.environment,
     }
+    context |= _waiting(operation)
     return page(request, "operations/operation_detail.html", context)
+
+
+def _waiting(operation: Operation) -> dict[str, Any]:
+    """What an operation that has not begun, or stands still, waits for."""
+    if operation.state == lifecycle.AWAITING_APPROVAL:
+        still = approvals.missing(operation, operation.approvals.all())
+        return {"agreed": operation.approvals_needed - len(still), "still": still}
+    facts: dict[str, Any] = {"agreed": operation.approvals_needed}
+    if operation.state == lifecycle.QUEUED:
+        line = queries.ahead(operation)
+        facts |= {"ahead": list(line[:AHEAD_SHOWN]), "position": line.count() + 1}
+    if operation.state in (lifecycle.QUEUED, *lifecycle.ACTIVE) and not presence.served(operation.queue):
+        since = presence.last_seen(operation.queue)
+        facts["unserved"] = {"since": since, "queue": operation.queue}
+    return facts
 
 
 @require_safe

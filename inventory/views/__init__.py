@@ -1,0 +1,23 @@
+"""Screens of inventory: what is there, and what can be done to it."""
+
+from inventory.views.estate import (
+    catalog,
+    catalog_apply,
+    component_detail,
+    data_center_detail,
+    environment_detail,
+    service_detail,
+)
+from inventory.views.operate import component_operate, component_plans, component_reload
+
+__all__ = [
+    "catalog",
+    "catalog_apply",
+    "component_detail",
+    "component_operate",
+    "component_plans",
+    "component_reload",
+    "data_center_detail",
+    "environment_detail",
+    "service_detail",
+]

@@ -1,0 +1,63 @@
+"""Screens that answer “what can I do here?”: the plans that fit a component, and the form of each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_safe
+
+from inventory import forms
+from inventory.actions.operate import fitting, operate
+from inventory.actions.reload import RELOAD, reload
+from inventory.models import Component
+from operations import queries
+from operations.models import Operation
+from operations.schema_form import PlanForm
+from portal import ui
+from portal.http import page
+from portal.lifecycle import Tone, Transition
+
+TONES = {"low": Tone.INFO, "medium": Tone.WARN, "high": Tone.BAD}
+
+
+def _component(request: HttpRequest, slug: str) -> Component:
+    rows = Component.objects.visible_to(request.user).select_related("environment", "service", "data_center")
+    return get_object_or_404(rows, slug=slug)
+
+
+def component_reload(request: HttpRequest, slug: str) -> HttpResponse:
+    """Ask for a rolling reload of a component."""
+    return ui.act(request, _component(request, slug), RELOAD, reload, forms.ReloadForm)
+
+
+@require_safe
+def component_plans(request: HttpRequest, slug: str) -> HttpResponse:
+    """Every plan that fits the component, with its risk and whether the reader may ask for it."""
+    component = _component(request, slug)
+    offered = [(each, request.user.has_perm(each.permission, component)) for each in fitting(component)]
+    context = {"title": "Act", "component": component, "offered": offered, "cause": request.GET.get("cause", "")}
+    crumbs = [("Components", reverse("component-list")), (component.name, component.get_absolute_url())]
+    return page(request, "inventory/component_plans.html", context | {"crumbs": crumbs})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def component_operate(request: HttpRequest, slug: str, kind: str) -> HttpResponse:
+    """The form of one plan on one component; what comes of it is an operation, first as a plan to read."""
+    component = _component(request, slug)
+    chosen = next((each for each in fitting(component) if each.kind == kind), None)
+    if chosen is None:
+        raise Http404
+    cause = queries.named(request.GET.get("cause", ""), request.user)
+
+    def ask(subject: Component, *, by: Any, **given: Any) -> Operation:
+        return operate(subject, by=by, plan=kind, cause=cause, **given)
+
+    verb = Transition("operate", (), "", chosen.permission, chosen.short, "planned", tone=TONES[chosen.risk])
+    context = {"plan": chosen, "component": component, "cause": cause}
+    template = "inventory/component_operate.html"
+    return ui.act(
+        request, component, verb, ask, PlanForm, template=template, context=context, schema=chosen.params_schema
+    )
