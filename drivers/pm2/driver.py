@@ -18,16 +18,14 @@ from typing import Any, ClassVar
 
 from drivers import names
 from drivers.acts import Call
-from drivers.errors import InvalidInput, PermanentError
+from drivers.errors import PermanentError
 from drivers.locks import Ledger, exclusive, replace_text
 from drivers.pm2.acts import ACTS
+from drivers.pm2.declaration import MOST_INSTANCES, declared, runs
 from drivers.pm2.processes import Process, saved
 from drivers.pm2.reading import Reader
 
 LISTEN_MILLISECONDS = 15_000
-KILL_MILLISECONDS = 8_000
-MOST_INSTANCES = 64
-_LAST_WORDS = Path(__file__).with_name("last_words.js")
 _DIRECT = Call("direct")
 
 
@@ -66,12 +64,12 @@ class Pm2(Reader):
         something else runs under the name, or when a worker crashes or is not ready in time: the attempt is then
         deleted, and the message ends with its error log.
         """
-        wanted = self._checked(name, script, cwd, instances, env, port)
+        wanted = declared(name, script, cwd, instances, env, port, listen=LISTEN_MILLISECONDS)
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._claimed(name, call):
             running = self.processes(name)
             if running:
-                if not self._same(running, wanted):
+                if not runs(running, wanted):
                     raise PermanentError(f"pm2 already runs something else as {name}; delete it first")
                 return running
             self._start(wanted)
@@ -83,46 +81,6 @@ class Pm2(Reader):
                 reason = f"{error}: {self._log_tail(name)}"
                 self._delete(name)
                 raise PermanentError(reason) from None
-
-    def _checked(
-        self, name: str, script: Path | str, cwd: Path | str, instances: int, env: Mapping[str, str], port: int
-    ) -> dict[str, Any]:
-        names.name(name, "process name")
-        # PM2 resolves a linked release folder once and would keep the old one for ever, so it is resolved here.
-        program, folder = names.path(script).resolve(), names.path(cwd).resolve()
-        if not program.is_file() or not folder.is_dir():
-            raise PermanentError(f"there is no program {program} to start in {folder}")
-        for key, value in env.items():
-            names.env_name(key)
-            if not isinstance(value, str) or len(value) > 1000 or not value.isprintable():
-                raise InvalidInput(f"the value of {key} must be at most 1,000 printable characters")
-        return {
-            "name": name,
-            "script": str(program),
-            "cwd": str(folder),
-            "instances": names.whole(instances, 1, MOST_INSTANCES, "number of instances"),
-            "exec_mode": "cluster",
-            "node_args": ["--require", str(_LAST_WORDS)],
-            "wait_ready": True,
-            "listen_timeout": LISTEN_MILLISECONDS,
-            "kill_timeout": KILL_MILLISECONDS,
-            "max_restarts": 10,
-            "min_uptime": 3000,
-            "merge_logs": True,
-            "vizion": False,
-            "pmx": False,
-            "env": {**env, "PORT": str(names.port(port))},
-        }
-
-    @staticmethod
-    def _same(running: list[Process], wanted: Mapping[str, Any]) -> bool:
-        return len(running) == wanted["instances"] and all(
-            process.online
-            and process.script == wanted["script"]
-            and process.version == wanted["env"].get("VERSION")
-            and str(process.port) == wanted["env"]["PORT"]
-            for process in running
-        )
 
     def _start(self, wanted: Mapping[str, Any]) -> None:
         """Hand PM2 a declaration file: values in it never pass through argument parsing."""
@@ -200,14 +158,22 @@ class Pm2(Reader):
         """End the processes called `name` (of `only` these ids), gracefully, and keep them known to PM2."""
         self.needs_daemon()
         with self._claimed(name, call):
-            chosen = [one.pm_id for one in self.known(name) if only is None or one.pm_id in only]
-            running = [one.pm_id for one in self.known(name) if one.pm_id in chosen and one.status != "stopped"]
-            self.daemon.calls([("stopProcessId", [pm_id]) for pm_id in running])
-            left = [one.pm_id for one in self.known(name) if one.pm_id in chosen and one.status != "stopped"]
-            if left:
-                raise PermanentError(f"pm2 could not end process {left[0]} of {name}")
+            self._end(name, [one.pm_id for one in self.known(name) if only is None or one.pm_id in only])
             self._save()
             return self.known(name)
+
+    def _end(self, name: str, ids: Collection[int]) -> None:
+        """Stop these processes until all of them are seen stopped twice: one that crashes all the time comes back."""
+        looks = 0
+
+        def ended() -> bool | None:
+            nonlocal looks
+            left = [one.pm_id for one in self.processes(name) if one.pm_id in ids and one.status != "stopped"]
+            self.daemon.calls([("stopProcessId", [pm_id]) for pm_id in left])
+            looks = 0 if left else looks + 1
+            return looks == 2 or None
+
+        self._until(ended, 15.0, f"{name} is not stopped")
 
     def resume(self, name: str, call: Call = _DIRECT, only: Collection[int] | None = None) -> list[Process]:
         """Start the processes called `name` that do not run (of `only` these ids), and see that they can serve.
@@ -217,7 +183,7 @@ class Pm2(Reader):
         self.needs_daemon()
         with self._claimed(name, call):
             idle = [one for one in self.known(name) if not one.online and (only is None or one.pm_id in only)]
-            self._bring_up(name, idle, [("startProcessId", [one.pm_id]) for one in idle], "stopProcessId")
+            self._bring_up(name, idle, [("startProcessId", [one.pm_id]) for one in idle], give_up=True)
             return self.known(name)
 
     def restart(self, name: str, pids: Collection[int], call: Call = _DIRECT) -> list[Process]:
@@ -225,10 +191,10 @@ class Pm2(Reader):
         self.needs_daemon()
         with self._claimed(name, call):
             old = [one for one in self.known(name) if one.pid in pids or not one.online]
-            self._bring_up(name, old, [("restartProcessId", [{"id": one.pm_id}]) for one in old], None)
+            self._bring_up(name, old, [("restartProcessId", [{"id": one.pm_id}]) for one in old], give_up=False)
             return self.known(name)
 
-    def _bring_up(self, name: str, old: list[Process], calls: list[tuple[str, list[Any]]], give_up: str | None) -> None:
+    def _bring_up(self, name: str, old: list[Process], calls: list[tuple[str, list[Any]]], *, give_up: bool) -> None:
         if not calls:
             return
         limits = {one.pm_id: one.restarts + one.online for one in old}
@@ -243,7 +209,7 @@ class Pm2(Reader):
             self._save()
             return
         if give_up:
-            self.daemon.calls([(give_up, [one.pm_id]) for one in old])
+            self._end(name, [one.pm_id for one in old])
         raise PermanentError(f"{name} does not serve after its start: {reason}")
 
     def scale(self, name: str, instances: int, call: Call = _DIRECT) -> list[Process]:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Self
 
 import httpx
@@ -16,10 +17,18 @@ class Load:
 
     A server that is about to go closes its idle connections, and a request may just have left on one of them. With
     `repeats` it is sent once more on a new connection, as browsers do (RFC 9112, 9.5); without, it is a failure.
+    An answer is a failure unless it is `right`, by default unless its status is 200.
     """
 
-    def __init__(self, url: str, rate: float = 50.0, *, repeats: bool = False) -> None:
-        self.url, self.rate, self.repeats = url, rate, repeats
+    def __init__(
+        self,
+        url: str,
+        rate: float = 50.0,
+        *,
+        repeats: bool = False,
+        right: Callable[[httpx.Response], bool] = lambda answer: answer.status_code == 200,
+    ) -> None:
+        self.url, self.rate, self.repeats, self.right = url, rate, repeats, right
         self.results: Counter[str] = Counter()
         self.failures: list[str] = []
         self._stop = threading.Event()
@@ -32,6 +41,14 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(30)
+
+    def seen(self, *bodies: str) -> None:
+        """Wait until at least ten more answers begin with each of these bodies."""
+        before = Counter(self.results)
+        deadline = time.monotonic() + 30
+        while any(self.results[body] < before[body] + 10 for body in bodies):
+            assert time.monotonic() < deadline, self.results
+            time.sleep(0.02)
 
     async def _run(self) -> None:
         limits = httpx.Limits(max_connections=20, max_keepalive_connections=20)
@@ -52,7 +69,7 @@ class Load:
         except httpx.HTTPError as error:
             self.failures.append(f"{method} {error!r}")
             return
-        if answer.status_code != 200:
+        if not self.right(answer):
             self.failures.append(f"{method} {answer.status_code} {answer.text[:100]}")
         self.results[answer.text[:40]] += 1
 

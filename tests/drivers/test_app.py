@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -12,6 +16,7 @@ import httpx
 import pytest
 
 from drivers import web
+from drivers.acts import Call
 from drivers.app import App
 from drivers.base import InvalidInput, PermanentError, StaleFence
 from drivers.connections import Connections
@@ -249,3 +254,101 @@ def test_an_app_needs_its_relatives_and_two_slots(app):
         App({**app.facts, "slots": {"a": {}}}, SecretStore(), app.related)
     with pytest.raises(InvalidInput, match="needs the key of a pm2 connection"):
         Connections({"app": {**app.facts, "pm2": "app"}}).driver("app")
+
+
+PAUSED = """
+import json, os, signal, sys
+from drivers.acts import Call
+from drivers.connections import Connections
+from drivers.errors import StaleFence
+
+known, name, given, before, fence = json.load(sys.stdin)
+app = Connections(known).driver("app")
+act = next(act for act in app.acts if act.name == name)
+os.kill(os.getpid(), signal.SIGSTOP)
+try:
+    act.do(app, act.parse(given), before, Call("paused", fence=fence))
+except StaleFence:
+    sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "other"),
+    [
+        ("shift", {"a": 0, "b": 100}, {"a": 90, "b": 10}),
+        ("reload", {"slot": "a"}, None),
+        ("stop-slot", {"slot": "b"}, None),
+    ],
+)
+def test_a_paused_process_that_has_lost_its_claim_changes_nothing(service, name, given, other):
+    """It held the claim, was stopped, and goes on after another one with a higher fence has acted."""
+    world, known = service
+    app = world.driver()
+    app.start_slot("b", "1.0.0")
+    act = next(act for act in App.acts if act.name == name)
+    before, fence = act.before(app, act.parse(given)), next(FENCES)
+    child = subprocess.Popen([sys.executable, "-c", PAUSED], stdin=subprocess.PIPE, cwd=daemons.ROOT)
+    child.stdin.write(json.dumps([known, name, given, before, fence]).encode())
+    child.stdin.close()
+    _, status = os.waitpid(child.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    claim = Call("other", fence=fence + 1)
+    if other:
+        act.do(app, act.parse(other), before, claim)
+    elif name == "reload":
+        app.reload_worker(before["workers"][0]["pm_id"], call=claim)
+    else:
+        app.stop_slot("b", claim)
+        app.start_slot("b", "1.1.0", claim)
+    once = world.picture()
+    os.kill(child.pid, signal.SIGCONT)
+    assert child.wait(30) == 3
+    assert world.picture() == once
+    app.shift({"a": 100, "b": 0}, "again")
+
+
+FENCES = itertools.count(100, 10)
+
+
+@pytest.fixture(scope="module")
+def service(services):
+    """A service whose slot a runs, and its connections as plain data."""
+    with services() as known:
+        yield RealService(known), {key: known.get(key) for key in ("app", "nginx", "pm2")}
+
+
+def test_a_bad_release_is_left_by_one_switch(service):
+    world, _ = service
+    app, act = world.driver(), next(act for act in App.acts if act.name == "return-to-slot")
+    app.start_slot("b", "1.6.0-failing")
+    app.shift({"a": 0, "b": 100}, "bad")
+    params = act.parse({"slot": "a"})
+    before = act.before(app, params)
+    assert [one for one in act.conditions(app, params) if not one.holds] == []
+    act.do(app, params, before, Call("back"))
+    assert (app.weights(), act.done(app, params, before)) == ({"a": 100, "b": 0}, True)
+    assert {web.get(url(app)).body for _ in range(10)} == {"1.0.0"}
+
+
+def test_conditions_say_what_is_missing(service):
+    world, _ = service
+    app = world.driver()
+    app.shift({"a": 100, "b": 0}, "again")
+    app.stop_slot("b")
+
+    def failing(name: str, **given: object) -> list[str]:
+        act = next(act for act in App.acts if act.name == name)
+        return [one.text for one in act.conditions(app, act.parse(given)) if not one.holds]
+
+    assert failing("stop-slot", slot="a") == ["slot a takes no traffic"]
+    assert failing("start-slot", slot="a", version="7.7.7") == [
+        "slot a takes no traffic",
+        "the release 7.7.7 is on this host",
+    ]
+    assert failing("shift", a=50, b=50) == ["slot b answers well on its own port"]
+    assert failing("reload", slot="b") == ["slot b runs all its instances"]
+    assert failing("return-to-slot", slot="b") == [
+        "slot b runs all its instances",
+        "slot b answers well on its own port",
+    ]

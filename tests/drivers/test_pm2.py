@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
+import socket
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,14 +15,18 @@ import psutil
 import pytest
 
 from drivers import commands, web
-from drivers.base import InvalidInput, PermanentError, TransientError
+from drivers.acts import Call
+from drivers.base import InvalidInput, PermanentError, StaleFence, TransientError
+from drivers.locks import Ledger, exclusive
 from drivers.pm2 import Pm2
 from drivers.pm2 import driver as pm2_driver
 from drivers.pm2.processes import parse
+from drivers.pm2.rpc import Rpc, encode
 from drivers.secret import SecretStore
 from tests.drivers import daemons
 from tests.drivers.contract import Contract
 from tests.drivers.daemons import free_port, until
+from tests.drivers.load import Load
 from tests.drivers.simulated.pm2 import Pm2World, ProcessesWorld
 
 
@@ -247,3 +254,193 @@ def test_leaving_workers_are_left_out_and_what_is_no_list_is_asked_for_again():
     for listed in (None, "", {"a": 1}):
         with pytest.raises(TransientError, match="no list"):
             parse(listed)
+
+
+ACTS = {act.name: act for act in Pm2.acts}
+
+
+def perform(pm2: Pm2, act_name: str, claim: Call, **given: object) -> None:
+    """One act as a plan runs it: look, do, and see that it is done."""
+    act = ACTS[act_name]
+    params = act.parse(given)
+    before = act.before(pm2, params)
+    act.do(pm2, params, before, claim)
+    assert act.done(pm2, params, before) is True
+
+
+def test_nothing_fails_while_processes_are_reloaded_added_and_removed(app):
+    pm2, name = app.pm2, app.process_names["a"]
+    app.start_slot("a", "1.0.0")
+    with Load(f"{app.nginx.url}/api/", rate=50) as load:
+        load.seen("1.0.0")
+        perform(pm2, "reload", Call("t:1"), process=name)
+        perform(pm2, "scale", Call("t:2"), process=name, instances=3)
+        load.seen("1.0.0")
+        perform(pm2, "scale", Call("t:3"), process=name, instances=1)
+        perform(pm2, "reload", Call("t:4"), process=name)
+        load.seen("1.0.0")
+    assert load.failures == []
+    assert [one.online for one in pm2.processes(name)] == [True]
+    assert len(json.loads((pm2.home / "dump.pm2").read_text())) == 1
+
+
+@pytest.fixture
+def own(pm2, place):
+    """Two workers of a release of this test's own, and a way to change what the next worker runs."""
+    folder, name = place / "release", place.name.lower()
+    folder.mkdir()
+    good = (Path(__file__).parent / "app" / "server.js").read_text()
+    (folder / "server.js").write_text(good)
+    driver = Pm2(pm2.facts, SecretStore())
+    driver.health_seconds = 0.3
+    start(driver, name, free_port(), folder, instances=2)
+
+    def becomes(old: str, new: str) -> None:
+        (folder / "server.js").write_text(good.replace(old, new))
+
+    yield driver, name, becomes
+    pm2.delete(name)
+
+
+SICK = ('version.includes("sick")', "true")
+BROKEN = ('"use strict";', 'throw new Error("now it is broken");')
+
+
+def test_a_rolling_reload_stops_at_the_first_worker_that_does_not_serve(own):
+    pm2, name, becomes = own
+    first, second = pm2.processes(name)
+    becomes(*SICK)
+    with pytest.raises(PermanentError, match=f"after its worker {first.pm_id}: .*healthz answered 503"):
+        perform(pm2, "reload", Call("t"), process=name)
+    now = pm2.processes(name)
+    assert (now[0].pid == first.pid, now[1].pid == second.pid) == (False, True)
+    assert [one.online for one in now] == [True, True], "online proves nothing"
+
+
+@pytest.mark.parametrize(("change", "reason"), [(SICK, "healthz answered 503"), (BROKEN, "now it is broken")])
+def test_what_is_added_and_does_not_serve_is_removed_again(own, change, reason):
+    pm2, name, becomes = own
+    before = [one.pid for one in pm2.processes(name)]
+    becomes(*change)
+    with pytest.raises(PermanentError, match=f"(?s)does not serve with more processes: .*{reason}"):
+        pm2.scale(name, 3)
+    assert [one.pid for one in pm2.processes(name)] == before
+
+
+@pytest.mark.parametrize(("change", "reason"), [(SICK, "healthz answered 503"), (BROKEN, "now it is broken")])
+def test_what_is_started_and_does_not_serve_is_stopped_again(own, change, reason):
+    pm2, name, becomes = own
+    pm2.stop(name)
+    becomes(*change)
+    with pytest.raises(PermanentError, match=f"(?s)does not serve after its start: .*{reason}"):
+        pm2.resume(name)
+    assert [one.status for one in pm2.processes(name)] == ["stopped", "stopped"]
+
+
+def test_a_stale_claim_is_refused_by_the_host_without_effect(pm2, started):
+    name, port = started
+    for fence, (act_name, act) in enumerate(ACTS.items(), start=10):
+        given = {"process": name, **({"instances": 2} if act_name == "scale" else {})}
+        if act_name == "start":
+            pm2.stop(name)
+        before, params = act.before(pm2, act.parse(given)), act.parse(given)
+        original = [(one.pid, one.status) for one in pm2.processes(name)]
+        with exclusive(pm2.home / "portal-act.lock"):
+            Ledger(pm2.home / "portal-fences.json").raise_fence([name], fence)
+        with pytest.raises(StaleFence):
+            act.do(pm2, params, before, Call("stale", fence=fence - 1))
+        with pytest.raises(StaleFence):
+            act.do(pm2, params, before, Call("lost", fence=fence, alive=lambda: False))
+        assert [(one.pid, one.status) for one in pm2.processes(name)] == original, act_name
+        pm2.resume(name)
+    claim = Call("stale", fence=1)
+    (process,) = pm2.processes(name)
+    for act in (
+        lambda: pm2.delete(name, claim),
+        lambda: pm2.reload(process.pm_id, call=claim),
+        lambda: pm2.start(name, process.script, process.cwd, 1, {"VERSION": "1.0.0"}, port, claim),
+    ):
+        with pytest.raises(StaleFence):
+            act()
+
+
+def test_conditions_say_what_is_missing(own):
+    pm2, name, _ = own
+
+    def failing(act_name: str, process: str, **more: object) -> list[str]:
+        act = ACTS[act_name]
+        return [one.text for one in act.conditions(pm2, act.parse({"process": process, **more})) if not one.holds]
+
+    for act_name in ("start", "stop", "restart"):
+        assert failing(act_name, "nobody") == ["PM2 knows a process nobody"]
+    assert failing("reload", name) == []
+    pm2.stop(name, only=[pm2.processes(name)[0].pm_id])
+    assert failing("reload", name) == failing("scale", name, instances=3) == ["all its processes are online"]
+    with pytest.raises(PermanentError, match="pm2 knows no process nobody"):
+        pm2.known("nobody")
+
+
+def test_a_probe_may_be_named_and_a_process_may_have_none(pm2, started):
+    name, _ = started
+    found = pm2.processes(name)
+    with daemons.stub() as other:
+        named = Pm2({**pm2.facts, "probes": {name: {"port": other.server_port, "path": "/ready"}}}, SecretStore())
+        assert (named.probe(found), named.unwell(found)) == (f"http://127.0.0.1:{other.server_port}/ready", None)
+        other.status = 500
+        assert named.unwell(found) == f"http://127.0.0.1:{other.server_port}/ready answered 500"
+    assert "does not answer" in named.unwell(found)
+    consumer = [dataclasses.replace(one, port=None) for one in found]
+    assert (pm2.probe(consumer), pm2.unwell(consumer)) == (None, None)
+    assert pm2.unwell([]) == "no process is there"
+    for probes in ([], {"api": 5}, {"a b": {"port": 1}}, {"api": {}}, {"api": {"port": 1, "path": "x"}}):
+        with pytest.raises(InvalidInput):
+            Pm2({**pm2.facts, "probes": probes}, SecretStore())
+
+
+def answer(body: object, number: str = "0") -> bytes:
+    return encode([body, number])
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "sentence"),
+    [
+        (b"", TransientError, "has just ended"),
+        (answer({"args": [1]})[:-1], TransientError, "has just ended"),
+        (b"\x12\xff\xff\xff\xff", TransientError, "too large"),
+        (encode([{"args": [1]}]), TransientError, "an answer that is none"),
+        (b"\x12\x00\x00\x00\x03j:{\x00\x00\x00\x03s:0", TransientError, "an answer that is none"),
+        (answer("text"), TransientError, "an answer that is none"),
+        (answer({"error": "Reload already in progress for process id 3"}), TransientError, "busy"),
+        (answer({"error": "PM2 ID unknown", "stack": "…"}), PermanentError, "pm2 refused: PM2 ID unknown"),
+        (None, TransientError, "did not answer in time|does not answer"),
+    ],
+)
+def test_a_daemon_that_answers_by_halves_is_not_believed(place, said, kind, sentence):
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(place / "rpc.sock"))
+        server.listen()
+
+        def speak() -> None:
+            link, _ = server.accept()
+            with link:
+                link.recv(65536)
+                if said is None:
+                    link.recv(1)  # until the caller goes
+                else:
+                    link.sendall(said)
+
+        thread = threading.Thread(target=speak)
+        thread.start()
+        with pytest.raises(kind, match=sentence):
+            Rpc(place).call("getMonitorData", {}, seconds=0.2 if said is None else 10)
+        thread.join()
+
+
+def test_a_daemon_that_is_gone_is_transient_and_seen_as_down(pm2, place, monkeypatch):
+    with pytest.raises(TransientError, match="does not answer"):
+        Rpc(place / "none").call("ping", seconds=1)
+    driver = Pm2(pm2.facts, SecretStore())
+    monkeypatch.setattr(driver.daemon, "rpc", Rpc(place / "none"))
+    monkeypatch.setattr(driver.daemon, "pid", lambda: 1)
+    assert driver.observe().healthy is False
+    assert Rpc(pm2.home).calls([("ping", [{}]), ("ping", [{}])], seconds=5) == [{"msg": "pong"}, {"msg": "pong"}]
