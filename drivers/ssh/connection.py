@@ -131,8 +131,9 @@ async def _close(link: asyncssh.SSHClientConnection) -> None:
 async def _run(link: asyncssh.SSHClientConnection, command: str, given: bytes, seconds: float, where: str) -> Finished:
     try:
         async with asyncio.timeout(seconds), link.create_process(command, encoding=None) as process:
-            process.stdin.write(given)
-            process.stdin.write_eof()
+            with suppress(BrokenPipeError):  # it may have ended without reading anything
+                process.stdin.write(given)
+                process.stdin.write_eof()
             output, error = await asyncio.gather(_bounded(process.stdout), _bounded(process.stderr))
             await process.wait_closed()
     except TimeoutError:

@@ -1,5 +1,5 @@
 # Runs one command on this host: alone, never for a caller that was overtaken, and once.
-#   sh -c … guard <fence folder> <fence or -> <run> <once|again|always> <command> <argument>…
+#   sh -c ... guard <fence folder> <fence or -> <run> <once|again|always> <command> <argument>...
 # The first line of output says how it went: "portal locked", "portal stale <fence>", "portal damaged",
 # "portal unknown" or "portal ended <status>"; the last of what the command said follows.
 set -eu

@@ -1,5 +1,5 @@
 # Puts an uploaded file in the place of another one, whose mode and owner stay and whose content is kept beside it.
-#   sh -c … install <target> <upload> <kept> <sha256 of the new content> <sha256 of the former>
+#   sh -c ... install <target> <upload> <kept> <sha256 of the new content> <sha256 of the former>
 set -eu
 target=$1 upload=$2 kept=$3 new=$4 former=$5
 sum() { sha256sum <"$1" | cut -d ' ' -f 1; }

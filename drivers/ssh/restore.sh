@@ -1,5 +1,5 @@
 # Brings back the content that install.sh has kept; does nothing when there is nothing to take back.
-#   sh -c … restore <target> <kept> <sha256 of the new content> <sha256 of the former>
+#   sh -c ... restore <target> <kept> <sha256 of the new content> <sha256 of the former>
 set -eu
 target=$1 kept=$2 new=$3 former=$4
 now=$(sha256sum <"$target" | cut -d ' ' -f 1)

@@ -49,7 +49,7 @@ esac
 """
 CACHE = """#!/bin/sh
 case $1 in
-clear) [ "$2" != slow ] || sleep 5; date +%N >"{folder}/effects/$2"; echo "cleared $2" ;;
+clear) [ "$2" != slow ] || sleep 1; date +%N >"{folder}/effects/$2"; echo "cleared $2" ;;
 warm) rm -f "{folder}/effects/$2"; echo "warmed $2" ;;
 fail) echo "no such site: $2" >&2; exit 7 ;;
 esac
