@@ -5,9 +5,10 @@ Source of the error numbers: mariadb.com/kb, "MariaDB Error Codes"; 2000 to 2099
 
 from __future__ import annotations
 
+import contextlib
 import ssl
+import struct
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pymysql
@@ -67,20 +68,20 @@ class Session:
         self.rows(statement, *values)
 
 
-@contextmanager
+@contextlib.contextmanager
 def connected(where: str, user: str, link: Callable[[], Any]) -> Iterator[Session]:
     """A session on what `link` opens. Failures on the way there are the drivers' own, as those of the session are."""
     try:
         opened = link()
-        try:
-            with opened.cursor() as cursor:
-                yield Session(cursor, where, user)
-        finally:
-            opened.close()
     except pymysql.MySQLError as error:
         raise meaning(error, where, user) from None
-    except OSError as error:  # a broken TLS handshake
-        raise TransientError(f"{where} does not answer: {type(error).__name__}") from None
+    except (OSError, ValueError, IndexError, struct.error) as error:  # a broken handshake, or another protocol
+        raise TransientError(f"{where} does not answer as a database: {type(error).__name__}") from None
+    try:
+        yield Session(opened.cursor(), where, user)
+    finally:
+        with contextlib.suppress(pymysql.MySQLError, OSError):
+            opened.close()
 
 
 def meaning(error: pymysql.MySQLError, where: str, user: str) -> DriverError:

@@ -9,7 +9,7 @@ from drivers.mariadb import gtid, state
 from drivers.mariadb.node import Node
 from drivers.mariadb.state import State
 
-_LONG = "SELECT COUNT(*) AS number FROM information_schema.INNODB_TRX WHERE trx_started < NOW() - INTERVAL 10 SECOND"
+LONG = "SELECT COUNT(*) AS number FROM information_schema.INNODB_TRX WHERE trx_started < NOW() - INTERVAL 10 SECOND"
 
 
 def conditions(members: Mapping[str, Node], old: str, new: str, max_lag_seconds: float) -> list[Condition]:
@@ -17,7 +17,7 @@ def conditions(members: Mapping[str, Node], old: str, new: str, max_lag_seconds:
     states = {name: node.state() for name, node in members.items() if name != old}
     states[old] = members[old].state()  # last, so that it can only be further than its replicas
     with members[old].session() as session:
-        long = int(session.value(_LONG))
+        long = int(session.value(LONG))
     strangers = [name for name, node in members.items() if not _knows(node, members)]
     nameless = [name for name, node in members.items() if not node.knows("replication")]
     behind = {name: _late(one, members[old].where, max_lag_seconds) for name, one in states.items() if name != old}

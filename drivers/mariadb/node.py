@@ -63,10 +63,11 @@ class Node(Driver):
         return client.link(self.host, self.port, user, password, self._trust, seconds)
 
     @contextmanager
-    def session(self, seconds: float = client.READ_SECONDS, *, role: str = "") -> Iterator[Session]:
+    def session(self, seconds: float | None = None, *, role: str = "") -> Iterator[Session]:
         """A session whose answers may take `seconds`; with `role` as the account `<role>_user`."""
         user, password = self.account(role) if role else (self.user, self.secrets.resolve(self.facts["password"]))
-        with client.connected(self.where, user, partial(self.link, user, password, seconds)) as session:
+        link = partial(self.link, user, password, seconds or client.READ_SECONDS)
+        with client.connected(self.where, user, link) as session:
             yield session
 
     def account(self, role: str) -> tuple[str, Secret]:

@@ -18,7 +18,9 @@ TIME_MS / 1000 AS seconds, UNIX_TIMESTAMP(NOW(6)) AS now, CONNECTION_ID() AS own
 FROM information_schema.PROCESSLIST WHERE ID = %s"
 )
 KILL = "KILL QUERY ID %s"
-_LITERAL = re.compile(r"""'(?:[^'\\]|\\.|'')*(?:'|\Z)|"(?:[^"\\]|\\.|"")*(?:"|\Z)|\b\d[\d.]*\b""", re.DOTALL)
+_LITERAL = re.compile(
+    r"""'(?:[^'\\]|\\.|'')*(?:'|\Z)|"(?:[^"\\]|\\.|"")*(?:"|\Z)|\b(?:0x[0-9A-Fa-f]+|\d[\d.]*)\b""", re.DOTALL
+)
 _SAME_SECONDS = 5.0
 _END_SECONDS = 30.0
 

@@ -172,6 +172,7 @@ def _fill(session: Session, source: Node, call: Call) -> str:
             call.progress(min(loaded, size), size)
     if not statements.complete or statements.position is None:
         raise TransientError("the copy ended early")
+    call.progress(size, size)
     call.log(f"copied {len(databases)} databases as of {statements.position}")
     return statements.position
 

@@ -19,6 +19,7 @@ from drivers.mariadb import gtid, replication, topology
 from drivers.mariadb.judge import conditions, wrong_in_the_end
 from drivers.mariadb.node import Node
 
+WAIT = "SELECT MASTER_GTID_WAIT(%s, %s)"
 CATCH_UP_SECONDS = 10
 """How long writes stay refused for a candidate that lags, before it is given up."""
 
@@ -233,7 +234,7 @@ def _follows(node: Node, primary: Node) -> bool:
 def _await(node: Node, position: str, seconds: float) -> None:
     """Return as soon as `node` has applied `position`, or when the seconds are over; the caller looks."""
     with node.session(seconds + 5) as session:
-        session.value("SELECT MASTER_GTID_WAIT(%s, %s)", position, seconds)
+        session.value(WAIT, position, seconds)
 
 
 def _semi_sync(node: Node, call: Call, stand: Mapping[str, Any]) -> None:

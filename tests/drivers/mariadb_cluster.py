@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pymysql
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from pymysql.cursors import DictCursor
 
 from drivers.mariadb import MariaDB
@@ -57,6 +64,7 @@ class Cluster:
         self.ports = ports
         self.secret = f"file:{folder}/password"
         self.children: dict[int, subprocess.Popen[bytes]] = {}
+        self.pristine: dict[int, dict[str, Any]] = {}
 
     def at(self, number: int) -> str:
         return f"127.0.0.1:{self.ports[number]}"
@@ -82,6 +90,17 @@ class Cluster:
         return MariaDB(self.facts(number, **more), SecretStore())
 
     def fresh(self) -> None:
+        """Begin anew, unless the last test has left everything as it was."""
+        with suppress(pymysql.MySQLError):
+            if self.pristine and self.pristine == self.places():
+                return
+        self._begin_anew()
+        self.pristine = self.places()
+
+    def places(self) -> dict[int, dict[str, Any]]:
+        return {number: self.place(number) for number in self.ports}
+
+    def _begin_anew(self) -> None:
         for number in self.ports:
             self.sql(number, "SET GLOBAL read_only=0", "SET sql_log_bin=0", "STOP SLAVE", "RESET SLAVE ALL")
             for row in self.sql(number, "SHOW DATABASES"):
@@ -145,6 +164,7 @@ class Cluster:
             number, "SELECT ID FROM information_schema.PROCESSLIST WHERE USER='app' AND COMMAND='Query'"
         )
         row["numbers"] = self.numbers(number)
+        row["users"] = self.sql(number, "SELECT User, Host FROM mysql.user ORDER BY 1, 2")
         return row
 
     def writable(self) -> list[int]:
@@ -165,11 +185,39 @@ def _account() -> list[str]:
     return ["--user=root"] if os.geteuid() == 0 else []
 
 
+def certify(folder: Path, name: str) -> Path:
+    """An authority of its own (`<name>-ca.pem`) and a certificate for 127.0.0.1 by it."""
+    now, keys = datetime.now(UTC), [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    issuer, subject = (x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, each)]) for each in (f"{name} ca", name))
+    for who, key, is_ca in ((issuer, keys[0], True), (subject, keys[1], False)):
+        builder = x509.CertificateBuilder(issuer, who, key.public_key(), x509.random_serial_number())
+        builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+        builder = builder.add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+        authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(keys[0].public_key())
+        builder = builder.add_extension(authority, critical=False)
+        if is_ca:
+            usage = dict.fromkeys(("key_cert_sign", "crl_sign", "digital_signature"), True)
+            others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only")
+            usage |= dict.fromkeys((*others, "decipher_only"), False)
+            builder = builder.add_extension(x509.KeyUsage(**usage), critical=True)
+            identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+            builder = builder.add_extension(identifier, critical=False)
+        else:
+            address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+            builder = builder.add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        pem = builder.sign(keys[0], hashes.SHA256()).public_bytes(Encoding.PEM)
+        (folder / f"{name}{'-ca' if is_ca else ''}.pem").write_bytes(pem)
+    private = keys[1].private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    (folder / f"{name}.key").write_bytes(private)
+    return folder / f"{name}-ca.pem"
+
+
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
     """Three servers in `folder`, with the accounts above."""
     folder.mkdir()
     (folder / "password").write_text(PASSWORD)
+    certify(folder, "server")
     template = install(folder)
     made = Cluster(folder, {number: free_port() for number in (1, 2, 3)})
     with ExitStack() as stack:
@@ -179,6 +227,7 @@ def cluster(folder: Path) -> Iterator[Cluster]:
             argv += [f"--socket={folder}/{number}.sock", f"--pid-file={folder}/{number}.pid", f"--server-id={number}"]
             argv += ["--bind-address=127.0.0.1", "--skip-name-resolve", "--log-bin=binlog", "--log-slave-updates"]
             argv += ["--gtid-strict-mode=1", "--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M"]
+            argv += [f"--ssl-cert={folder}/server.pem", f"--ssl-key={folder}/server.key"]
             argv += ["--innodb-flush-log-at-trx-commit=2", "--key-buffer-size=1M", "--aria-pagecache-buffer-size=1M"]
             made.children[number] = stack.enter_context(running(argv, folder / f"{number}.log"))
         for port in made.ports.values():
@@ -192,11 +241,11 @@ def cluster(folder: Path) -> Iterator[Cluster]:
 class LongQuery:
     """A client whose query runs until somebody ends it."""
 
-    def __init__(self, port: int, statement: str = "SELECT SLEEP(600) FROM DUAL") -> None:
-        self.link = connect(port, "app")
+    def __init__(self, port: int, link: pymysql.Connection | None = None) -> None:
+        self.link = link or connect(port, "app")
         self.connection = self.link.thread_id()
         self.error: Exception | None = None
-        self.thread = threading.Thread(target=self._run, args=(statement,), daemon=True)
+        self.thread = threading.Thread(target=self._run, args=("SELECT SLEEP(600)",), daemon=True)
         self.thread.start()
         until(lambda: [row for row in sql(port, "SHOW PROCESSLIST") if row["Id"] == self.connection and row["Info"]])
 
@@ -215,7 +264,7 @@ class LongQuery:
 
 
 class RealWorld(World):
-    """The cluster; each act is tried on the server that it is meant for."""
+    """The cluster, over TLS; each act is tried on the server that it is meant for."""
 
     driver_class = MariaDB
 
@@ -235,7 +284,7 @@ class RealWorld(World):
         }
 
     def driver(self) -> MariaDB:
-        return self.servers.driver(self.target)
+        return self.servers.driver(self.target, ca=f"{self.servers.folder}/server-ca.pem")
 
     def unreachable(self) -> MariaDB:
         return self.servers.driver(self.target, port=free_port())
@@ -257,7 +306,7 @@ class RealWorld(World):
 
     def picture(self) -> Any:
         until(self.servers.settled)
-        return {number: self.servers.place(number) for number in self.servers.ports}
+        return self.servers.places()
 
     def close(self) -> None:
         if self.query:
