@@ -13,6 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from portal import clock, events
 from tests import world
+from tests.postgres import copy_the_migrated_database
 
 # A real password hash costs a tenth of a second on purpose; tests make hundreds.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -50,6 +51,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((place for place, word in enumerate(LONGEST) if word in group), len(LONGEST))
 
     items.sort(key=rank)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """pytest-django asks for this just before it makes the test database."""
+    copy_the_migrated_database()
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -5,18 +5,27 @@ own, so that several runs may go on side by side. Workers of pytest-xdist inheri
 """
 
 import atexit
+import hashlib
 import os
 import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
+import psycopg
 import pytest
+from django.db import connections
 
 from portal.embedded import ports, process
 from portal.embedded.postgres import Postgres, programs
+
+ROOT = Path(__file__).resolve().parents[1]
+MIGRATED = "edye_migrated"
+COPIED = "EDYE_TEST_DATABASE_IS_COPIED"
+TEMPLATE_SECONDS = 7 * 86_400
 
 # A test database is thrown away: nothing has to survive a power cut.
 THROWAWAY = {
@@ -37,18 +46,41 @@ def _scratch() -> Path:
     return next(folder for folder in candidates if process.allowed(account, "-x", folder))
 
 
+def _digest() -> str:
+    """What a migrated database is made of: every migration, and the roles that are seeded."""
+    made_of = [*sorted(ROOT.glob("*/migrations/*.py")), ROOT / "identity" / "matrix.yaml"]
+    made_of += sorted(ROOT.glob("requirements.txt"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in made_of)).hexdigest()[:12]
+
+
+def _migrate(server: Postgres) -> None:
+    """Bring about the database from which every worker's own is copied: migrating takes seconds of processor."""
+    ports.start_on_free(server, 20000 + secrets.randbelow(10000))
+    try:
+        with psycopg.connect(server.url, autocommit=True) as link:
+            link.execute(f"CREATE DATABASE {MIGRATED}")
+        where = {"DATABASE_URL": server.url.rpartition("/")[0] + f"/{MIGRATED}"}
+        argv = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
+        subprocess.run(argv, cwd=ROOT, env=os.environ | where, check=True, stdin=subprocess.DEVNULL)
+    finally:
+        server.stop(patience=20)
+
+
 def _template(scratch: Path) -> Path:
-    """A folder with an initialised data folder and its superuser password, made once per machine and version."""
+    """A data folder with a migrated database and the superuser password, made once per machine and migrations."""
     account = process.unprivileged()
     version = subprocess.check_output([programs(scratch, None) / "postgres", "--version"], text=True).split()[2]
-    template = scratch / f"edye-test-postgres-{version}-{os.getuid()}"
+    template = scratch / f"edye-test-postgres-{version}-{os.getuid()}-{_digest()}"
     if not template.exists():
+        _sweep_templates(scratch)
         partial = Path(tempfile.mkdtemp(prefix="edye-test-postgres-", dir=scratch))
         if account is not None:
             os.chown(partial, account.pw_uid, account.pw_gid)
         password = secrets.token_urlsafe(24)
         (partial / "password").write_text(password)
-        Postgres(partial, password, "", partial / "log", THROWAWAY).initialize()
+        server = Postgres(partial, password, secrets.token_urlsafe(24), partial / "log", THROWAWAY)
+        server.initialize()
+        _migrate(server)
         try:
             partial.rename(template)
         except OSError:  # somebody else's run was faster
@@ -57,6 +89,13 @@ def _template(scratch: Path) -> Path:
     if template.is_symlink() or template.stat().st_uid != owner:
         raise pytest.UsageError(f"{template} belongs to somebody else; remove it or set TMPDIR.")
     return template
+
+
+def _sweep_templates(scratch: Path) -> None:
+    """Remove templates that no run has used for a week."""
+    for folder in scratch.glob(f"edye-test-postgres-*-{os.getuid()}-*"):
+        if time.time() - folder.stat().st_mtime > TEMPLATE_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _sweep(scratch: Path) -> None:
@@ -81,11 +120,18 @@ def _start() -> Postgres:
     return server
 
 
+def copy_the_migrated_database() -> None:
+    """Each worker's database is a copy of the migrated one, unless DATABASE_URL named a server of the caller's own."""
+    if os.environ.get(COPIED):
+        connections["default"].settings_dict["TEST"]["TEMPLATE"] = MIGRATED
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_load_initial_conftests(early_config):  # type: ignore[no-untyped-def]
     """Start the server before pytest-django reads the settings, and say where it is."""
     if not os.environ.get("DATABASE_URL") and not early_config.known_args_namespace.help:
         os.environ["DATABASE_URL"] = _start().url
+        os.environ[COPIED] = "yes"  # workers of pytest-xdist inherit it with the address
     return (yield)
 
 
