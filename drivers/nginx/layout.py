@@ -36,8 +36,8 @@ def lay_out(
     `services` maps a service name to its slot ports, `{"api": {"a": 21001, "b": 21002}}`. A new prefix sends all
     traffic to slot a. Repeating the call keeps the live weights; when services or ports have changed it writes a new
     generation that keeps the weights of the services it knew. With the folder `cache`, nginx keeps answers there that
-    allow it. It starts and reloads nothing: run
-    `Nginx(facts, …).command()`, which stays in the foreground unless `daemon` is true.
+    allow it. It starts and reloads nothing: run `Nginx(facts, …).command()`, which stays in the foreground unless
+    `daemon` is true.
     """
     root = names.path(Path(prefix).absolute())
     names.path(Path(binary).absolute())
@@ -49,14 +49,7 @@ def lay_out(
         (root / folder).mkdir(parents=True, exist_ok=True)
     with exclusive(root / "edge.lock"):
         replace_text(root / "nginx.conf", render.static_conf(root, port, services, worker_user(), daemon, kept))
-        store = generations.Store(root)
-        known = store.members() if store.live() else {}
-        wanted = {
-            service: render.members(ports, {m.slot: m.weight for m in known.get(service, ())} or {"a": 100, "b": 0})
-            for service, ports in services.items()
-        }
-        if wanted != known:
-            store.point(store.write(store.next_id("layout"), wanted))
+        _bring_to(generations.Store(root), services)
     return {
         "driver": "nginx",
         "prefix": str(root),
@@ -65,3 +58,14 @@ def lay_out(
         "access_log": str(root / "logs" / "access.json"),
         **({"cache": str(kept)} if kept else {}),
     }
+
+
+def _bring_to(store: generations.Store, services: Mapping[str, Mapping[str, int]]) -> None:
+    """Point at a generation that has these services on these ports; the live one, when it does."""
+    known = store.members() if store.live() else {}
+    wanted = {
+        service: render.members(ports, {m.slot: m.weight for m in known.get(service, ())} or {"a": 100, "b": 0})
+        for service, ports in services.items()
+    }
+    if wanted != known:
+        store.point(store.write(store.next_id("layout"), wanted))

@@ -120,6 +120,19 @@ def location(service: str, cached: bool) -> str:
 """
 
 
+PROXYING = """    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    proxy_set_header Host $host;
+    proxy_set_header X-Request-ID $edge_request_id;
+    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+    proxy_set_header X-Forwarded-Proto $scheme;
+    proxy_connect_timeout 2s;
+    proxy_send_timeout 15s;
+    proxy_read_timeout 30s;
+    proxy_next_upstream error timeout;
+    proxy_next_upstream_tries 2;
+    proxy_next_upstream_timeout 10s;
+"""
 CACHED = """
             proxy_cache edge;
             proxy_cache_key "$request_uri";"""
@@ -173,19 +186,7 @@ http {{
 {LOG_FORMAT}
 {zone}    access_log "{prefix}/logs/access.json" edge;
 
-    proxy_http_version 1.1;
-    proxy_set_header Connection "";
-    proxy_set_header Host $host;
-    proxy_set_header X-Request-ID $edge_request_id;
-    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-    proxy_set_header X-Forwarded-Proto $scheme;
-    proxy_connect_timeout 2s;
-    proxy_send_timeout 15s;
-    proxy_read_timeout 30s;
-    proxy_next_upstream error timeout;
-    proxy_next_upstream_tries 2;
-    proxy_next_upstream_timeout 10s;
-
+{PROXYING}
     server {{
         listen 127.0.0.1:{port};
         server_name _;
