@@ -154,7 +154,7 @@ class FollowPrimary(Act[Node, Following]):
 
     def sends(self, driver: Node, params: Following, before: Facts) -> list[str]:
         host, _, port = params.primary.rpartition(":")
-        account = "MASTER_USER=…, MASTER_PASSWORD=…, " if driver.knows("replication") else ""
+        account = "MASTER_USER and MASTER_PASSWORD as the connection says, " if driver.knows("replication") else ""
         change = f"CHANGE MASTER TO MASTER_HOST='{host}', MASTER_PORT={port}, {account}MASTER_USE_GTID=slave_pos"
         own = [] if before["primary"] else [f"SET GLOBAL gtid_slave_pos = '{before['position']}'"]
         return ["STOP SLAVE", *own, change, "START SLAVE"]

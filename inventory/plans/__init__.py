@@ -3,15 +3,14 @@
 from drivers.registry import KINDS, driver_class
 from inventory.plans.driver_act import DriverPlan
 from inventory.plans.reload import Reload
+from inventory.plans.switchover import SwitchOver
 from operations.plan import register
 
-__all__ = ["DriverPlan", "Reload"]
+__all__ = ["DriverPlan", "Reload", "SwitchOver"]
 
 register(Reload())
+register(SwitchOver())
 for _kind in KINDS:
-    try:  # TEMP
-        _driver = driver_class(_kind)
-    except (ImportError, AttributeError):
-        continue
+    _driver = driver_class(_kind)
     for _act in _driver.acts:
         register(DriverPlan(_driver, _act))

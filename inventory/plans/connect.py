@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 
@@ -37,3 +38,22 @@ def driver_kind(key: str) -> str:
         return str(known().get(key)["driver"])
     except DriverError:
         return ""
+
+
+def cluster(key: str) -> list[str]:
+    """The connections that are changed together with ``key``, itself included: those that it names as its peers."""
+    try:
+        file = known()
+        own = file.get(key)
+        reached = {f"{own.get('host')}:{own.get('port')}", *own.get("peers", ())}
+    except DriverError:
+        return []
+    same = [each for each in file.keys() if file.get(each).get("driver") == own["driver"]]  # noqa: SIM118 (no mapping)
+    facts = {each: file.get(each) for each in same}
+    return [each for each, one in facts.items() if f"{one.get('host')}:{one.get('port')}" in reached]
+
+
+def changed_together(subject: Any) -> str:
+    """The target of an operation on ``subject``: the component, or the whole cluster that its connection belongs to."""
+    members = cluster(subject.connection)
+    return f"the cluster of {members[0]}"[:200] if len(members) > 1 else str(subject.slug)

@@ -9,6 +9,7 @@ from typing import Any
 from drivers.acts import Act as DriverAct
 from drivers.acts import Call, Parameters, Risk
 from drivers.base import Driver, DriverError, InvalidInput
+from drivers.registry import LABELS
 from inventory.models import Component, Environment
 from inventory.plans import connect
 from operations.plan import Act, Approvers, Plan, StepContext, StepDraft, failing
@@ -39,6 +40,7 @@ class DriverPlan(Plan):
         self.risk = act.risk.value
         self.permission = PERMISSIONS[act.risk]
         self.approval_step_up = act.risk is Risk.HIGH
+        self.family = LABELS.get(kind.kind, kind.kind)
         self.applies_to = f"components with a {kind.kind} connection"
         self.simulated = kind.simulated
         self.params_schema = act.schema()
@@ -65,7 +67,7 @@ class DriverPlan(Plan):
         return f"{self._says(params)}: {subject}"
 
     def target(self, subject: Component) -> str:
-        return subject.slug
+        return connect.changed_together(subject)
 
     def queue(self, subject: Component) -> str:
         return subject.data_center.slug if subject.data_center else "default"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol, cast
 
 from drivers.base import DriverError, PermanentError, TransientError
+from drivers.registry import LABELS
 from inventory.models import Component
 from inventory.plans.connect import driver
 from operations.plan import Act, Plan, StepContext, StepDraft
@@ -70,6 +71,7 @@ class Reload(Plan):
     """
 
     kind = "inventory.reload"
+    family = LABELS["app"]
     title = "Reload {subject}"
     summary = "Every worker is replaced by a fresh one of the same version, one at a time, while the others serve."
     permission = "inventory.reload"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
@@ -15,7 +16,7 @@ from inventory.actions.reload import RELOAD, reload
 from inventory.models import Component
 from operations import queries
 from operations.models import Operation
-from operations.schema_form import PlanForm
+from operations.schema_form import PlanForm, beside_their_fields
 from portal import ui
 from portal.http import page
 from portal.lifecycle import Tone, Transition
@@ -28,6 +29,16 @@ def _component(request: HttpRequest, slug: str) -> Component:
     return get_object_or_404(rows, slug=slug)
 
 
+def _crumbs(component: Component) -> list[tuple[str, str]]:
+    return [("Components", reverse("component-list")), (component.name, component.get_absolute_url())]
+
+
+def _plans(component: Component, request: HttpRequest) -> str:
+    """The address of what can be done to ``component``, because of the same cause."""
+    cause = request.GET.get("cause", "")
+    return reverse("component-plans", args=[component.slug]) + (f"?{urlencode({'cause': cause})}" if cause else "")
+
+
 def component_reload(request: HttpRequest, slug: str) -> HttpResponse:
     """Ask for a rolling reload of a component."""
     return ui.act(request, _component(request, slug), RELOAD, reload, forms.ReloadForm)
@@ -37,10 +48,11 @@ def component_reload(request: HttpRequest, slug: str) -> HttpResponse:
 def component_plans(request: HttpRequest, slug: str) -> HttpResponse:
     """Every plan that fits the component, with its risk and whether the reader may ask for it."""
     component = _component(request, slug)
-    offered = [(each, request.user.has_perm(each.permission, component)) for each in fitting(component)]
-    context = {"title": "Act", "component": component, "offered": offered, "cause": request.GET.get("cause", "")}
-    crumbs = [("Components", reverse("component-list")), (component.name, component.get_absolute_url())]
-    return page(request, "inventory/component_plans.html", context | {"crumbs": crumbs})
+    held = request.user.get_all_permissions(component)
+    offered = [(each, each.permission in held) for each in fitting(component)]
+    context = {"title": f"Act on {component.name}", "component": component, "offered": offered}
+    context |= {"environment": component.environment, "cause": request.GET.get("cause", "")}
+    return page(request, "inventory/component_plans.html", context | {"crumbs": _crumbs(component)})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -53,11 +65,13 @@ def component_operate(request: HttpRequest, slug: str, kind: str) -> HttpRespons
     cause = queries.named(request.GET.get("cause", ""), request.user)
 
     def ask(subject: Component, *, by: Any, **given: Any) -> Operation:
-        return operate(subject, by=by, plan=kind, cause=cause, **given)
+        with beside_their_fields(chosen.params_schema):
+            return operate(subject, by=by, plan=kind, cause=cause, **given)
 
     verb = Transition("operate", (), "", chosen.permission, chosen.short, "planned", tone=TONES[chosen.risk])
-    context = {"plan": chosen, "component": component, "cause": cause}
-    template = "inventory/component_operate.html"
-    return ui.act(
-        request, component, verb, ask, PlanForm, template=template, context=context, schema=chosen.params_schema
-    )
+    context = {"plan": chosen, "cause": cause, "crumbs": [*_crumbs(component), ("Act", _plans(component, request))]}
+    context["subject"] = f"{component._meta.label_lower}:{component.pk}"
+    context["environment"] = component.environment
+    context["may_schedule"] = request.user.has_perm("operations.schedule", component)
+    given = {"context": context, "schema": chosen.params_schema}
+    return ui.act(request, component, verb, ask, PlanForm, template="inventory/component_operate.html", **given)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 from drivers.acts import Act
 from drivers.base import PermanentError
 from inventory.models import Component
-from inventory.plans import DriverPlan, Reload
+from inventory.plans import DriverPlan, Reload, SwitchOver
 from operations.plan import Plan, StepDraft
 from tests import world as cast
 from tests.drivers.contract import World as DriverWorld
 from tests.drivers.contract import worlds as simulated_worlds
+from tests.drivers.simulated.mariadb import SimulatedWorld as MariaDBWorld
 from tests.operations.worlds import World
 
 
@@ -143,6 +144,37 @@ class DriverActWorld(World):
         return self.act.done(self.place.driver(), self.act.parse(self.params), self.seen)
 
 
+class SwitchOverWorld(World):
+    """Three servers in memory; the second is to take over from the first."""
+
+    params: ClassVar[dict[str, Any]] = {"to": "two"}
+
+    def __init__(self) -> None:
+        self.place = MariaDBWorld()
+        self.place.cluster.fresh()
+        self.place.cluster.server(1).sends = True
+        for number in (2, 3):
+            self.place.cluster.server(number).acknowledges = True
+
+    def plan(self) -> Plan:
+        names = {"one": 1, "two": 2, "three": 3}
+        drivers = self.place.cluster.driver
+        return SwitchOver(members=lambda key: {name: drivers(number) for name, number in names.items()})
+
+    def subject(self) -> Component:
+        component = cast.component("staging/us-central/database")
+        component.connection = "one"
+        return component
+
+    def picture(self) -> Any:
+        return self.place.picture()
+
+    def reached(self, before: Any) -> bool:
+        servers = self.place.cluster.server
+        follow = [(one := servers(number).channel) and one.port for number in (1, 3)]
+        return [servers(number).read_only for number in (1, 2, 3)] == [True, False, True] and follow == [3302, 3302]
+
+
 def _driver_worlds() -> dict[str, type[World]]:
     made: dict[str, type[World]] = {}
     for kind, world in simulated_worlds().items():
@@ -152,4 +184,4 @@ def _driver_worlds() -> dict[str, type[World]]:
     return made
 
 
-WORLDS = {"inventory.reload": ReloadWorld, **_driver_worlds()}
+WORLDS = {"inventory.reload": ReloadWorld, "mariadb.switch-over": SwitchOverWorld, **_driver_worlds()}
