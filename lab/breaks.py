@@ -158,11 +158,12 @@ def primary(lab: Lab) -> str:
 def database(lab: Lab) -> str:
     """Stop both replication threads of the database replica."""
     unit: Database = _unit(estate.opened(lab), Database, "production database")
-    broken.remember(lab, "database", unit.replica)
+    replica = unit.following()
+    broken.remember(lab, "database", replica)
     try:
-        with unit.root(unit.replica) as cursor:
+        with unit.root(replica) as cursor:
             cursor.execute("STOP SLAVE")
     except Exception as error:
-        broken.forget(lab, "database", unit.replica)
-        raise LabError(f"{unit.replica}: {error}") from error
-    return f"{unit.replica}: replication threads stopped"
+        broken.forget(lab, "database", replica)
+        raise LabError(f"{replica}: {error}") from error
+    return f"{replica}: replication threads stopped"

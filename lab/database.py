@@ -22,9 +22,12 @@ from lab.unit import BROKEN, DOWN, Row, Unit, require
 
 PORTAL = "portal"
 REPLICATION = "replication"
-# What the portal may do. Not ALL: that holds READ ONLY ADMIN, with which it could write to the replica, unnoticed, and
-# leave a transaction there that the primary never saw.
-_SERVER_RIGHTS = "PROCESS, RELOAD, BINLOG MONITOR, REPLICA MONITOR, REPLICATION SLAVE ADMIN"
+# What the portal needs to switch over. READ ONLY ADMIN also lets an account write to a replica, unnoticed, and leave a
+# transaction there that the primary never saw: so this account may write nothing at all.
+_SERVER_RIGHTS = (
+    "PROCESS, RELOAD, BINLOG MONITOR, SLAVE MONITOR, REPLICATION SLAVE ADMIN, REPLICATION MASTER ADMIN, "
+    "READ ONLY ADMIN, CONNECTION ADMIN"
+)
 
 
 class Database(Unit):
@@ -56,7 +59,8 @@ class Database(Unit):
             *("--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M", "--key-buffer-size=1M"),
             *("--performance-schema=off", "--max-connections=40", "--local-infile=0"),
             f"--secure-file-priv={folder / 'files'}",
-            *(["--read-only=1", f"--report-port={self.numbers[name]}"] if name == self.replica else []),
+            # Nobody takes writes by itself after a start: who leads is found out in `finish`.
+            *("--read-only=1", f"--report-port={self.numbers[name]}"),
         ]
         return Daemon(self.lab, name, argv, lambda: self.check(name), prepare=lambda: self._prepare(name), grace=7)
 
@@ -135,7 +139,7 @@ class Database(Unit):
             status = cursor.fetchone()
         about = f"{facts['version'].split('-')[0]}, GTID {facts['gtid'] or 'none'}"
         if status is None:
-            return f"primary, {about}" if name == self.primary else f"replica, not told whom to follow, {about}"
+            return f"replica, not told whom to follow, {about}" if facts["read_only"] else f"primary, {about}"
         threads = {part: status[f"Slave_{part}_Running"] for part in ("IO", "SQL")}
         stopped = [part for part, state in threads.items() if state != "Yes"]
         trouble = status["Last_IO_Error"] or status["Last_SQL_Error"]
@@ -143,16 +147,27 @@ class Database(Unit):
         return f"replica, {status['Seconds_Behind_Master']} s behind, {about}"
 
     def finish(self, seconds: float) -> None:
-        """Accounts and the database on the primary, then the replica follows it from the first transaction on."""
-        with self.root(self.primary) as cursor:
+        """Accounts and the database on the primary, then the other follows it from the first transaction on.
+
+        The primary is who follows nobody: after a switchover that is another one than at the beginning.
+        """
+        other = self.following()
+        leading = next(name for name in DATABASES if name != other)
+        with self.root(leading) as cursor:
+            cursor.execute("SET GLOBAL read_only = 0")
             for statement, values in self._statements():
                 cursor.execute(statement, values)
-        with self.root(self.replica) as cursor:
+        with self.root(other) as cursor:
             cursor.execute("SHOW SLAVE STATUS")
-            status = cursor.fetchone()
-            if status is None or status["Master_Port"] != self.numbers[self.primary]:
-                self._follow(cursor)
-        until(lambda: self.check(self.replica), seconds, self.replica)
+            if cursor.fetchone() is None:
+                self._follow(cursor, self.numbers[leading])
+        until(lambda: self.check(other), seconds, other)
+
+    def following(self) -> str:
+        """Who is the replica now: whoever follows, and at the very beginning the second."""
+        with self.root(self.primary) as cursor:
+            cursor.execute("SHOW SLAVE STATUS")
+            return self.replica if cursor.fetchone() is None else self.primary
 
     def _statements(self) -> list[tuple[str, tuple[str, ...]]]:
         portal, replication = self.lab.value("database-portal"), self.lab.value("database-replication")
@@ -160,26 +175,26 @@ class Database(Unit):
             ("CREATE DATABASE IF NOT EXISTS edye", ()),
             (f"CREATE USER IF NOT EXISTS {PORTAL}@'127.0.0.1' IDENTIFIED BY %s", (portal,)),
             (f"GRANT {_SERVER_RIGHTS} ON *.* TO {PORTAL}@'127.0.0.1'", ()),
-            (f"GRANT ALL ON edye.* TO {PORTAL}@'127.0.0.1'", ()),
+            (f"GRANT SELECT ON edye.* TO {PORTAL}@'127.0.0.1'", ()),
             (f"CREATE USER IF NOT EXISTS {REPLICATION}@'127.0.0.1' IDENTIFIED BY %s", (replication,)),
             (f"GRANT REPLICATION SLAVE ON *.* TO {REPLICATION}@'127.0.0.1'", ()),
         ]
 
-    def _follow(self, cursor: DictCursor) -> None:
+    def _follow(self, cursor: DictCursor, port: int) -> None:
         cursor.execute("STOP SLAVE")
         cursor.execute(
             "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=%s, MASTER_USER=%s, MASTER_PASSWORD=%s,"
             " MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1",
-            (self.numbers[self.primary], REPLICATION, self.lab.value("database-replication")),
+            (port, REPLICATION, self.lab.value("database-replication")),
         )
         cursor.execute("START SLAVE")
 
     def connections(self) -> dict[str, dict[str, Any]]:
-        password = f"file:{self.lab.secret('database-portal')}"
-        return {
-            name: {"driver": "mariadb", "host": "127.0.0.1", "port": port, "user": PORTAL, "password": password}
-            for name, port in self.numbers.items()
-        }
+        common = {"driver": "mariadb", "host": "127.0.0.1", "user": PORTAL, "replication_user": REPLICATION}
+        for fact, secret in (("password", "database-portal"), ("replication_password", "database-replication")):
+            common[fact] = f"file:{self.lab.secret(secret)}"
+        peers = {name: [f"127.0.0.1:{port}" for one, port in self.numbers.items() if one != name] for name in DATABASES}
+        return {name: {**common, "port": port, "peers": peers[name]} for name, port in self.numbers.items()}
 
     def rows(self) -> list[Row]:
         stopped = broken.daemons(self.lab)

@@ -71,7 +71,7 @@ def _undo(here: Estate, entry: dict[str, Any]) -> str:
         return _empty(here, target)
     if kind == "database":
         unit: Database = here.of(Database)[0]
-        with unit.root(unit.replica) as cursor:
+        with unit.root(target) as cursor:
             cursor.execute("START SLAVE")
         return f"{target}: replication threads started"
     return f"{target}: runs again"
