@@ -41,6 +41,35 @@ KINDS: dict[str, str] = {
     "alertmanager": "drivers.alertmanager:Alertmanager",
 }
 
+# What people call each kind, in the plural where there are usually several.
+LABELS: dict[str, str] = {
+    "nginx": "nginx",
+    "pm2": "PM2",
+    "app": "Services in two slots",
+    "php-fpm": "PHP-FPM",
+    "mariadb": "MariaDB",
+    "mongodb": "MongoDB",
+    "redis": "Redis and Valkey",
+    "sentinel": "Redis Sentinel",
+    "memcached": "Memcached",
+    "rabbitmq": "RabbitMQ",
+    "s3": "S3 buckets",
+    "aws-ec2": "EC2 instances",
+    "aws-elbv2": "ELB target groups",
+    "aws-rds": "RDS instances",
+    "aws-autoscaling": "Auto Scaling groups",
+    "aws-cloudfront": "CloudFront distributions",
+    "aws-route53": "Route 53 zones",
+    "aws-sqs": "SQS queues",
+    "ssh": "Hosts over SSH",
+    "http": "HTTP checks",
+    "tcp": "TCP checks",
+    "tls": "TLS checks",
+    "dns": "DNS checks",
+    "prometheus": "Prometheus",
+    "alertmanager": "Alertmanager",
+}
+
 
 @functools.cache
 def driver_class(kind: str) -> type[Driver]:

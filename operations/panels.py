@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
+from django.urls import reverse
 
 from operations.models import Operation
 from portal import ui
 
 RECENT = 5
 
-ui.nav("Operations", "operation-list", icon="player-play", order=40, action="operations.view")
-ui.nav("Plans", "plan-list", icon="list-check", order=42, action="operations.view")
-ui.nav("Schedules", "schedule-list", icon="calendar-time", order=44, action="operations.view")
-ui.nav("Freezes and windows", "window-list", icon="snowflake", order=46, action="operations.view")
+# One place with tabs (templates/operations/tabs.html): four places about the same work would crowd the rest out.
+LISTS = ("plan-list", "schedule-list", "window-list")
+ui.nav("Operations", "operation-list", icon="player-play", order=40, action="operations.view", beside=LISTS)
 
 
 @ui.panel("component-detail", order=40)
@@ -35,8 +35,6 @@ def _panel(rows: Any, query: str) -> ui.Panel | None:
     found = list(rows.select_related("scope").order_by("-number")[:RECENT])
     if not found:
         return None
-    from django.urls import reverse
-
     href = reverse("operation-list") + query if query else ""
     template = "operations/operation_panel.html"
     return ui.Panel("Operations", template, {"operations": found}, slug="operations", icon="player-play", href=href)

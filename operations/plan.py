@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -108,6 +109,11 @@ class Act:
     conditions: Callable[[StepContext], Sequence[Condition]] | None = None
 
     @property
+    def reversible(self) -> bool:
+        """Whether it can be taken back (templates would call ``undo`` itself)."""
+        return self.undo is not None
+
+    @property
     def taking_back(self) -> str:
         """What undoing does, or why there is nothing to undo, in one sentence."""
         if self.undo is None:
@@ -146,7 +152,8 @@ class Plan:
     drafted plan may wait for its confirmation before what it saw counts as outdated, ``approval_valid`` how long an
     agreement counts. ``risk`` is what may go wrong
     when all goes as planned: "low" (nobody notices), "medium" (slower, fewer), "high" (users notice, or something is
-    lost). ``applies_to`` says in a few words on what it can run, ``needs`` what must be there for it.
+    lost). ``applies_to`` says in a few words on what it can run, ``needs`` what must be there for it, ``family`` under
+    which heading lists show it (the kind's first part when it does not say).
     """
 
     kind: str
@@ -164,13 +171,19 @@ class Plan:
     risk: str = "low"
     applies_to: str = ""
     needs: str = ""
+    family: str = ""
     simulated: str = ""  # what of it could only be tried against a simulation
     params_schema: dict[str, Any] = {"type": "object", "additionalProperties": False}
 
     @property
+    def heading_in_lists(self) -> str:
+        """The heading it stands under in lists of plans."""
+        return self.family or self.kind.partition(".")[0].capitalize()
+
+    @property
     def short(self) -> str:
         """The title without its subject, for lists of plans."""
-        return self.title.format(subject="").strip(": ")
+        return re.sub(r"( (in|of|on|to))?:? *\{subject\}", "", self.title).strip(": ")
 
     def fits(self, subject: Any) -> bool:
         """Whether it can be asked for on ``subject`` at all; looks at no world."""

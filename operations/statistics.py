@@ -18,7 +18,7 @@ WINDOW = timedelta(days=90)
 class Percentile(Aggregate):
     """PostgreSQL's ``percentile_cont``: ``Percentile(expression, fraction=0.5)``."""
 
-    template = "percentile_cont(%(fraction)s) WITHIN GROUP (ORDER BY %(expressions)s)"
+    template = "percentile_cont(%(fraction)s) WITHIN GROUP (ORDER BY %(expressions)s)%(filter)s"
     output_field = DurationField()
 
 
@@ -50,7 +50,7 @@ def histories(reader: Any, kind: str | None = None) -> dict[str, History]:
         rows = rows.filter(kind=kind)
     took = ExpressionWrapper(F("finished_at") - F("started_at"), DurationField())
     ended = Q(state=lifecycle.DONE)
-    found = (
+    found: Any = (
         rows.order_by()
         .values("kind")
         .annotate(

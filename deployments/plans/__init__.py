@@ -32,6 +32,7 @@ class OnOneHost(Plan):
     """What the plans of this app share: they change one component and run where it stands."""
 
     observes = True
+    risk = "medium"
     # People agree to the deployment; who may run operations must not run a part of one that nobody agreed to.
     steered = True
     # The first step checks that the world still is what the plan was made for, so a draft may wait for its approver.

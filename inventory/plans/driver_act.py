@@ -35,7 +35,8 @@ class DriverPlan(Plan):
         self.offered = act
         self.driver = driver
         self.kind = f"{kind.kind}.{act.name}"
-        self.title = re.sub(r"\{\w+\}", "…", act.title) + ": {subject}"
+        named = re.sub(r"\{\w+\}", "…", act.title)
+        self.title = named + ": {subject}"
         self.summary = act.summary
         self.risk = act.risk.value
         self.permission = PERMISSIONS[act.risk]
@@ -48,7 +49,7 @@ class DriverPlan(Plan):
         self.acts = (
             Act(
                 act.name,
-                act.title,
+                named,
                 self.do,
                 undo,
                 self.done,

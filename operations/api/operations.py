@@ -159,10 +159,19 @@ class RunInput(RequestInput):
     priority = serializers.ChoiceField(choices=Priority.choices, required=False)
     on_failure = serializers.ChoiceField(choices=OnFailure.choices, required=False)
     in_window = serializers.BooleanField(required=False)
+    cause = serializers.CharField(required=False, max_length=160, help_text="Such as `incidents.incident:<id>`.")
 
 
-def planning(verb: Callable[..., Operation], name: str, input: type[VerbInput] = RequestInput) -> Any:
-    """A route of a noun whose verb plans an operation: ``POST …/<name>/`` answers 202 with the operation.
+def _cause(name: str, reader: Any) -> Any:
+    """The thing that an operation is asked for because of. Raises ``Invalid`` for what ``reader`` may not see."""
+    found = queries.named(name, reader)
+    if found is None:
+        raise Invalid("There is no such cause that you may see.", fields={"cause": ["app.model:key is expected."]})
+    return found
+
+
+def planning(verb: Callable[..., Operation], route: str, input: type[VerbInput] = RequestInput) -> Any:
+    """A route of a noun whose verb plans an operation: ``POST …/<route>/`` answers 202 with the operation.
 
     For the class of the noun: ``reload = planning(actions.reload, "reload")``.
     """
@@ -174,18 +183,20 @@ def planning(verb: Callable[..., Operation], name: str, input: type[VerbInput] =
         values = dict(given.validated_data)
         if expected := values.pop("expected_version", None):
             expect_version(subject, expected)
+        if name := values.pop("cause", ""):
+            values["cause"] = _cause(name, request.user)
         asked = verb(subject, by=request.user, **values)
         shown = queries.with_steps(Operation.objects.filter(pk=asked.pk)).get()
         return Response(OperationSerializer(shown).data, status=status.HTTP_202_ACCEPTED)
 
-    act.__name__ = name.replace("-", "_")
+    act.__name__ = route.replace("-", "_")
     act.__doc__ = verb.__doc__
     described = extend_schema(
         request=input,
         responses={202: OperationSerializer, **PROBLEMS},
-        summary=(verb.__doc__ or name).strip().splitlines()[0],
+        summary=(verb.__doc__ or route).strip().splitlines()[0],
     )(act)
-    return action(detail=True, methods=["post"], url_path=name, url_name=name)(described)
+    return action(detail=True, methods=["post"], url_path=route, url_name=route)(described)
 
 
 router.register("operations", OperationApi, basename="operation")

@@ -21,12 +21,9 @@ from portal.lifecycle import authorize
 class ActSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     title = serializers.CharField()
-    reversible = serializers.SerializerMethodField()
+    reversible = serializers.BooleanField()
     taking_back = serializers.CharField()
     timeout_seconds = serializers.FloatField()
-
-    def get_reversible(self, act: plans.Act) -> bool:
-        return act.undo is not None
 
 
 class HistorySerializer(serializers.Serializer[Any]):
@@ -48,6 +45,7 @@ class PlanSerializer(serializers.Serializer[Any]):
 
     kind = serializers.CharField()
     version = serializers.IntegerField()
+    family = serializers.CharField(source="heading_in_lists")
     title = serializers.CharField(source="short")
     summary = serializers.CharField()
     risk = serializers.ChoiceField(choices=["low", "medium", "high"])

@@ -82,10 +82,10 @@ def operation_detail(request: HttpRequest, number: int) -> HttpResponse:
 
 def _waiting(operation: Operation) -> dict[str, Any]:
     """What an operation that has not begun, or stands still, waits for."""
-    if operation.state == lifecycle.AWAITING_APPROVAL:
+    if operation.state in (lifecycle.PLANNED, lifecycle.AWAITING_APPROVAL):
         still = approvals.missing(operation, operation.approvals.all())
         return {"agreed": operation.approvals_needed - len(still), "still": still}
-    facts: dict[str, Any] = {"agreed": operation.approvals_needed}
+    facts: dict[str, Any] = {"agreed": len(operation.approvals.all())}
     if operation.state == lifecycle.QUEUED:
         line = queries.ahead(operation)
         facts |= {"ahead": list(line[:AHEAD_SHOWN]), "position": line.count() + 1}
@@ -112,7 +112,9 @@ def operation_verb(request: HttpRequest, number: int, verb: str) -> HttpResponse
     """The page of one verb, with the steps that it decides about."""
     operation = _shown(request, number)
     act, form = VERBS[verb]
-    context = {"operation": operation, "steps": operation.steps.all()}
+    context = {"operation": operation, "steps": operation.steps.all(), "environment": operation.scope.environment}
+    if verb == "confirm" and not operation.approvals_needed:  # it passes through the state that waits for agreements
+        context["target"] = lifecycle.operation.state(lifecycle.QUEUED)
     given = {"initial": {"digest": operation.plan_digest}} if form is ApproveForm else {}
     template = "operations/operation_verb.html"
     return ui.act(request, operation, verb, act, form, template=template, context=context, **given)

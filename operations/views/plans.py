@@ -23,15 +23,14 @@ def plan_list(request: HttpRequest) -> HttpResponse:
     known = [each for each in plans.newest() if all(word in _text(each) for word in words)]
     history = statistics.histories(request.user)
     groups: dict[str, list[tuple[plans.Plan, statistics.History]]] = {}
-    for each in known:
-        family = each.kind.partition(".")[0]
-        groups.setdefault(family, []).append((each, history.get(each.kind, statistics.History())))
+    for each in sorted(known, key=lambda known: known.heading_in_lists.casefold()):
+        groups.setdefault(each.heading_in_lists, []).append((each, history.get(each.kind, statistics.History())))
     context = {"title": "Plans", "groups": groups, "count": len(known), "q": request.GET.get("q", "")}
     return page(request, "operations/plan_list.html", context)
 
 
 def _text(known: plans.Plan) -> str:
-    return f"{known.kind} {known.short} {known.summary} {known.risk} {known.applies_to}".lower()
+    return f"{known.kind} {known.family} {known.short} {known.summary} {known.risk} risk {known.applies_to}".lower()
 
 
 @require_safe

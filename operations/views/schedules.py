@@ -14,7 +14,7 @@ from operations import actions, lifecycle, queries
 from operations import plan as plans
 from operations.forms import ReasonForm
 from operations.models import Schedule
-from operations.schema_form import ScheduleForm
+from operations.schema_form import ScheduleForm, beside_their_fields
 from portal import ui
 from portal.http import page
 from portal.lifecycle import Transition, authorize
@@ -56,6 +56,7 @@ def schedule_detail(request: HttpRequest, number: int) -> HttpResponse:
     rows = Schedule.objects.visible_to(request.user).select_related("asked_by", "last_operation", "scope")
     schedule = get_object_or_404(rows, number=number)
     context = {"schedule": schedule, "title": str(schedule), "crumbs": [("Schedules", reverse("schedule-list"))]}
+    context["environment"] = schedule.scope.environment
     context["subject"] = queries.subject_of(schedule, request.user)
     return page(request, "operations/schedule_detail.html", context)
 
@@ -80,9 +81,11 @@ def schedule_create(request: HttpRequest, subject: str, kind: str) -> HttpRespon
         raise Http404
 
     def ask(obj: Any, *, by: Any, **given: Any) -> Schedule:
-        return actions.schedule(obj, by=by, plan=kind, **given)
+        with beside_their_fields(chosen.params_schema):
+            return actions.schedule(obj, by=by, plan=kind, **given)
 
     label, past = f"Schedule: {chosen.short}", lifecycle.schedule["schedule"].past
     verb = Transition("schedule", (), "", "operations.schedule", label, past)
-    schema = {"schema": chosen.params_schema}
-    return ui.act(request, thing, verb, ask, ScheduleForm, template="operations/schedule_create.html", **schema)
+    context = {"crumbs": [("Schedules", reverse("schedule-list"))], "environment": thing.scope.environment}
+    given = {"context": context, "schema": chosen.params_schema, "template": "operations/schedule_create.html"}
+    return ui.act(request, thing, verb, ask, ScheduleForm, **given)

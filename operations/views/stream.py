@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any, cast
 
 from asgiref.sync import sync_to_async
 from django.db import connection
@@ -13,8 +14,11 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from identity.models import Session
 from operations import queries
+from operations.lifecycle import STEP_RUNNING, STEP_UNDOING
 from operations.models import Operation
+from portal import clock
 from portal.errors import Invalid
 from portal.http import page
 from portal.ui import live
@@ -32,67 +36,73 @@ async def operation_stream(request: HttpRequest, number: int) -> HttpResponseBas
     after = request.headers.get("Last-Event-ID") or request.GET.get("after") or "0"
     if not (after.isascii() and after.isdigit() and len(after) < 19):
         raise Invalid("“after” is the seq of a line.", fields={"after": ["A whole number is expected."]})
-    user = await request.auser()  # type: ignore[attr-defined]
-    first = await sync_to_async(_news)(user, number, int(after))
+    session = request.session.session_key
+    first = await sync_to_async(_news)(session, number, int(after))
     if first is None:
         raise Http404
-    stream = StreamingHttpResponse(_events(user, number, first), content_type="text/event-stream")
+    stream = StreamingHttpResponse(_events(session, number, first), content_type="text/event-stream")
     stream["Cache-Control"] = "no-store"
     stream["X-Accel-Buffering"] = "no"
     stream["Content-Encoding"] = "identity"
     return stream
 
 
-def _news(user: Any, number: int, after: int) -> dict[str, Any] | None:
-    """What was written after a line, and how the operation stands; None when ``user`` may not see it (any more)."""
+def _news(session: str | None, number: int, after: int) -> dict[str, Any] | None:
+    """What was written after a line, and how the operation stands; None when its reader may not see it (any more).
+
+    Who reads is asked for anew each time: rights, accounts and sessions end while a stream is open.
+    """
     try:
-        operation = Operation.objects.visible_to(user).filter(number=number).first()
+        reading = Session.objects.filter(session_key=session, expire_date__gt=clock.now()).select_related("account")
+        reader = (found := reading.first()) and found.account
+        operation = Operation.objects.visible_to(reader).filter(number=number).first() if reader else None
         if operation is None:
             return None
+        # The lines are read after the state: those of an operation that has ended are all there.
         lines = list(queries.whole_log(operation).filter(seq__gt=after)[:LINES])
-        step = operation.steps.filter(state__in=("running", "undoing")).order_by("-position").first()
         return {
             "topic": operation.topic,
             "lines": [_line(line) for line in lines],
             "last": lines[-1].seq if lines else after,
             "more": len(lines) == LINES,
             "ended": operation.state in Operation.lifecycle.terminal,
-            "progress": {
-                "state": operation.state,
-                "step": step.position if step else None,
-                "done": step.progress_done if step else 0,
-                "total": step.progress_total if step else 0,
-            },
+            "progress": _progress(operation),
         }
     finally:
-        connection.close()  # a stream lives for minutes and must not hold a place in the pool
+        if not connection.in_atomic_block:
+            connection.close()  # a stream lives for minutes and must not hold a place in the pool
+
+
+def _progress(operation: Operation) -> dict[str, Any]:
+    step = operation.steps.filter(state__in=(STEP_RUNNING, STEP_UNDOING)).order_by("-position").first()
+    how_far = {"done": step.progress_done, "total": step.progress_total} if step else {"done": 0, "total": 0}
+    return {"state": operation.state, "step": step.position if step else None, **how_far}
 
 
 def _line(line: Any) -> dict[str, Any]:
     return {"seq": line.seq, "step": line.step.position, "at": line.at.isoformat(), "text": line.text}
 
 
-async def _events(user: Any, number: int, news: dict[str, Any] | None) -> AsyncIterator[str]:
+async def _events(session: str | None, number: int, news: dict[str, Any]) -> AsyncIterator[str]:
+    """What is known, then what comes. When the listening ends, the browser comes again and names the last line."""
     said: Any = None
-    changes = live.stream({news["topic"]}) if news else None
-    while news is not None:
-        for line in news["lines"]:
-            yield f"id: {line['seq']}\nevent: line\ndata: {json.dumps(line)}\n\n"
-        if news["progress"] != said:
-            said = news["progress"]
-            yield f"event: progress\ndata: {json.dumps(said)}\n\n"
-        if news["ended"] and not news["more"]:
-            yield "event: end\ndata: {}\n\n"
-            return
-        if not news["more"]:
-            try:
-                heard = await anext(changes)  # type: ignore[arg-type]
-            except StopAsyncIteration:
-                return  # the browser comes again, and names the last line it saw
+    fresh: dict[str, Any] | None = news
+    async with aclosing(cast(AsyncGenerator[str], live.stream({news["topic"]}))) as changes:
+        while fresh is not None:
+            for line in fresh["lines"]:
+                yield f"id: {line['seq']}\nevent: line\ndata: {json.dumps(line)}\n\n"
+            if fresh["progress"] != said:
+                said = fresh["progress"]
+                yield f"event: progress\ndata: {json.dumps(said)}\n\n"
+            if fresh["ended"] and not fresh["more"]:
+                yield "event: end\ndata: {}\n\n"
+                return
+            heard = ": more\n\n" if fresh["more"] else await anext(changes, None)
+            if heard is None:
+                return
             if heard.startswith(":"):
                 yield heard
-                continue
-        news = await sync_to_async(_news)(user, number, news["last"])
+            fresh = await sync_to_async(_news)(session, number, fresh["last"])
 
 
 @require_safe

@@ -70,6 +70,7 @@ def window_declare(request: HttpRequest) -> HttpResponse:
             for field, problems in refusal.fields.items():
                 form.add_error(field if field in form.fields else None, problems)
     context: dict[str, Any] = {"form": form, "error": error, "title": "Declare a freeze or a maintenance window"}
+    context["crumbs"] = [("Freezes and windows", reverse("window-list"))]
     return page(request, "operations/window_declare.html", context, status=error.status if error else 200)
 
 

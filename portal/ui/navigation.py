@@ -20,7 +20,7 @@ SHEETS = ("tokens", "shell", "nav", "tone", "panel", "list", "form", "timeline",
 
 @dataclass(frozen=True)
 class Entry:
-    """One place to go. ``action``: the right it needs somewhere; empty for everybody who is signed in."""
+    """One place to go. ``action``: the right it needs somewhere, if any. ``beside``: lists reached from it by tabs."""
 
     label: str
     url_name: str
@@ -29,6 +29,7 @@ class Entry:
     action: str
     section: str
     key: str
+    beside: tuple[str, ...] = ()
 
 
 entries: dict[str, Entry] = {}
@@ -43,11 +44,12 @@ def nav(
     action: str = "",
     section: str = "",
     key: str = "",
+    beside: tuple[str, ...] = (),
 ) -> None:
     """Register a place in the navigation. ``g`` then ``key`` goes there (default: a free letter of the label)."""
     taken = {entry.key for entry in entries.values() if entry.url_name != url_name}
     letters = [letter for letter in (key or label).lower() if letter.isalpha() and letter not in taken]
-    entries[url_name] = Entry(label, url_name, icon, order, action, section, letters[0] if letters else "")
+    entries[url_name] = Entry(label, url_name, icon, order, action, section, letters[0] if letters else "", beside)
 
 
 nav("Events", "event-list", icon="history", order=90, action="portal.view_events", section="Portal", key="e")
@@ -95,12 +97,10 @@ def _account_with_rights(pk: Any) -> Any:
 
 
 def _place(entry: Entry, request: HttpRequest) -> dict[str, Any] | None:
-    url = _address(entry.url_name)
-    if not url:
+    if not (url := _address(entry.url_name)):
         return None
-    current = request.path == url or (url != "/" and request.path.startswith(url))
     return {
         "url": url,
-        "current": current,
+        "current": request.path == url or (url != "/" and request.path.startswith((url, *map(_address, entry.beside)))),
         **{name: getattr(entry, name) for name in ("label", "icon", "section", "key")},
     }

@@ -9,6 +9,7 @@ for (const list of document.querySelectorAll("[data-log-stream]")) {
     const item = document.createElement("li");
     const time = document.createElement("time");
     time.dateTime = line.at;
+    time.dataset.fixed = "";
     time.textContent = line.at.slice(11, 19);
     item.append(time, ` ${line.step} `, line.text);
     list.append(item);

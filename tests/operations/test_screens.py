@@ -13,7 +13,7 @@ from tests import world
 from tests.operations.worlds import drive
 
 pytestmark = pytest.mark.django_db
-LIST, DETAIL = 7, 10
+LIST, DETAIL = 8, 10
 
 
 @pytest.fixture

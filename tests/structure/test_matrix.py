@@ -105,6 +105,7 @@ def test_each_role_gets_each_address_as_the_matrix_says(role: str | None, client
     """No answer is a 5xx; what a role may not do answers 403 or 404; nothing private answers without an account."""
     wrong = []
     held: set[str] = set()
+    world.scope()  # without anything to hold a right on nobody would hold any, and every screen would just refuse
     if role:
         account = world.account("somebody", role)
         held = set(matrix.actions_of(role))
@@ -137,6 +138,7 @@ def _right(status: int, needs: set[str], held: set[str], role: str | None) -> bo
 @pytest.mark.parametrize("role", sorted(matrix.load()["roles"]))
 def test_screens_that_need_an_action_refuse_whoever_lacks_it(role: str, client: Any):
     """The pages without a key in their address: lists and forms. 403 without the action, never a page."""
+    world.scope()
     account = world.account("somebody", role)
     client.force_login(account, backend="identity.backends.ScopeBackend")
     held = set(matrix.actions_of(role))
@@ -155,6 +157,7 @@ def test_reading_every_address_changes_nothing(client: Any, django_assert_num_qu
     """GET is safe: no events, no accounts, no rights appear because somebody looked."""
     from portal.models import Event
 
+    world.scope()
     client.force_login(world.account("somebody", "operations_owner"), backend="identity.backends.ScopeBackend")
     client.raise_request_exception = False
     before = Event.objects.count(), Account.objects.count()
