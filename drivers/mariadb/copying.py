@@ -44,17 +44,17 @@ class Statements:
         self.complete = False
 
     def __iter__(self) -> Iterator[str]:
-        delimiter, held = ";", ""
+        delimiter, held = ";", list[str]()
         for line in self._lines:
             if not held and self._comment(line):
                 continue
             if not held and line.startswith("DELIMITER "):
                 delimiter = line.split()[1]
                 continue
-            held += line
-            if held.rstrip().endswith(delimiter):
-                statement = held.rstrip().removesuffix(delimiter).strip()
-                held = ""
+            held.append(line)
+            if line.rstrip().endswith(delimiter):
+                statement = "".join(held).rstrip().removesuffix(delimiter).strip()
+                held = []
                 if statement:
                     yield for_a_replica(statement)
 

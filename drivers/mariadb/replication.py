@@ -238,18 +238,18 @@ def close_sessions(session: Session, call: Call, *, everyone: bool) -> int:
     return closed
 
 
-def make_writable(node: Node, call: Call) -> None:
-    """Take writes; `PermanentError` while another member takes them."""
-    state = node.state()
-    if not state.read_only:
+def make_writable(node: Node, call: Call, *, silent: bool = False) -> None:
+    """Take writes; `PermanentError` while another member takes them, `TransientError` while one does not answer.
+
+    `silent` says that members which do not answer cannot take writes.
+    """
+    if not node.state().read_only:
         return
-    if busy := writable(node):
+    others = node.others()
+    if busy := [where for where, one in others.items() if isinstance(one, State) and not one.read_only]:
         raise PermanentError(f"{', '.join(busy)} takes writes already")
+    if not silent and (unknown := [one for one in others.values() if isinstance(one, str)]):
+        raise TransientError(f"whether another member takes writes is not known: {'; '.join(unknown)}")
     with node.session() as session:
         call.check()
         session.run("SET GLOBAL read_only = 0")
-
-
-def writable(node: Node) -> list[str]:
-    """The peers that answer and take writes."""
-    return [where for where, state in node.others().items() if isinstance(state, State) and not state.read_only]

@@ -22,6 +22,13 @@ class ReadOnly(Parameters):
         bool,
         msgspec.Meta(title="Close sessions that write", description="Those with open transactions or table locks."),
     ] = False
+    silent_members_are_stopped: Annotated[
+        bool,
+        msgspec.Meta(
+            title="Members that do not answer are known to be stopped",
+            description="Somebody has made sure of it. Without this, writes are not allowed while one is silent.",
+        ),
+    ] = False
 
 
 class SetReadOnly(Act[Node, ReadOnly]):
@@ -42,7 +49,7 @@ class SetReadOnly(Act[Node, ReadOnly]):
         state = driver.state()
         return [
             Condition("It follows no primary.", not state.channels, f"{len(state.channels or ())} channels"),
-            only_writer(driver),
+            only_writer(driver, silent=params.silent_members_are_stopped),
         ]
 
     def before(self, driver: Node, params: ReadOnly) -> Report:
@@ -57,12 +64,14 @@ class SetReadOnly(Act[Node, ReadOnly]):
     def do(self, driver: Node, params: ReadOnly, before: Facts, call: Call) -> Report:
         if params.state == "on":
             return {"closed_sessions": replication.make_read_only(driver, call, stop_writers=params.stop_writers)}
-        replication.make_writable(driver, call)
+        replication.make_writable(driver, call, silent=params.silent_members_are_stopped)
         return {}
 
     def undo(self, driver: Node, params: ReadOnly, before: Facts, call: Call) -> Report:
-        move = replication.make_read_only if before["read_only"] else replication.make_writable
-        move(driver, call)
+        if before["read_only"]:
+            replication.make_read_only(driver, call)
+        else:
+            replication.make_writable(driver, call, silent=params.silent_members_are_stopped)
         return {}
 
 

@@ -81,8 +81,10 @@ class Fence(Step):
     def undo(self, cluster: Switchover, seen: Facts, call: Call) -> None:
         if cluster.old.state().channels:
             raise PermanentError(f"{cluster.old.where} still follows another member")
+        if not cluster.new.state().read_only:  # must answer: of the others, none was ever to take writes
+            raise PermanentError(f"{cluster.new.where} takes writes")
         _semi_sync(cluster.old, call, seen["members"][seen["old"]])
-        replication.make_writable(cluster.old, call)
+        replication.make_writable(cluster.old, call, silent=True)
 
 
 class CatchUp(Step):

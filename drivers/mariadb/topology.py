@@ -76,7 +76,7 @@ class PromoteReplica(Act[Node, Promotion]):
             try:
                 self._refuse_if_written(driver, before)  # again, now that nobody can write
             except PermanentError:
-                replication.make_writable(driver, call)
+                replication.make_writable(driver, call, silent=True)
                 raise
         replication.restore(driver, before, call)
         return {}
@@ -116,7 +116,7 @@ def promote(node: Node, call: Call, received: str, *, silent: bool = False) -> N
     if not (least := further(state, node.others())).holds:
         raise PermanentError(f"{node.where} is not promoted: {least.seen}")
     replication.unfollow(node, call)
-    replication.make_writable(node, call)
+    replication.make_writable(node, call, silent=silent)
 
 
 class Following(Parameters):

@@ -297,6 +297,18 @@ def test_a_second_member_is_not_made_writable(servers):
         perform(servers.driver(2), "set-read-only", state="off")
 
 
+def test_a_silent_member_might_take_writes():
+    here = Simulation()
+    here.server(1).read_only = True
+    del here.servers[3302]
+    assert failing(here.driver(1), "set-read-only", state="off") == ["No other member takes writes."]
+    with pytest.raises(TransientError, match="is not known"):
+        perform(here.driver(1), "set-read-only", state="off")
+    assert here.server(1).read_only is True
+    perform(here.driver(1), "set-read-only", state="off", silent_members_are_stopped=True)
+    assert here.server(1).read_only is False
+
+
 # Promotion and following
 
 

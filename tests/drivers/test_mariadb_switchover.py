@@ -13,7 +13,7 @@ import pymysql
 import pytest
 
 from drivers.acts import Call
-from drivers.base import PermanentError, StaleFence
+from drivers.base import PermanentError, StaleFence, TransientError
 from drivers.mariadb import switchover
 from drivers.mariadb.switchover import STEPS, Switchover
 from tests.drivers.daemons import until
@@ -178,8 +178,8 @@ def test_every_step_can_be_taken_back(servers, writer, count):
         writer.more()  # the new primary has writes that the old one must get
     back(servers, seen, STEPS[:count])
     stand(servers, seen, 1)
-    until(servers.settled)
     nothing_lost(servers, writer)
+    assert servers.writable() == [1]
 
 
 @pytest.mark.parametrize("effect", [2, 5, 9])
@@ -234,6 +234,16 @@ def test_what_stands_against_a_switchover_is_said_all_at_once(servers):
     ]
     with pytest.raises(PermanentError, match="both take writes"):
         STEPS[0].do(caller(servers), look(servers), Call("op:1"))
+
+
+def test_writes_are_not_given_back_while_the_new_primary_cannot_be_asked():
+    here = Simulation()
+    seen = look(here)
+    run(here, seen, STEPS[:3])
+    here.servers.pop(3302)
+    with pytest.raises(TransientError, match="does not answer"):
+        back(here, seen, STEPS[:1])
+    assert here.server(1).read_only is True
 
 
 def test_a_candidate_that_does_not_catch_up_is_given_up(servers, monkeypatch):
