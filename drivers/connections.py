@@ -19,7 +19,7 @@ from drivers.registry import KINDS, driver_class
 from drivers.secret import FORMS, SecretStore, is_reference
 
 _MAX_BYTES = 4 * 1024 * 1024
-_SECRET_FACTS = ("password", "access_key", "secret_key", "token")
+_SECRET_FACTS = ("password", "access_key", "secret_key", "token", "key", "replication_password", "rebuild_password")
 
 
 class Connections:
