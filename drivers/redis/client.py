@@ -19,10 +19,8 @@ from drivers.secret import Secret, SecretStore
 CONNECT_SECONDS = 2.0
 READ_SECONDS = 5.0
 
-_PASSES = frozenset(
-    {"BUSY", "CLUSTERDOWN", "INPROG", "LOADING", "MASTERDOWN", "NOGOODSLAVE", "NOREPLICAS", "OOM", "TRYAGAIN"}
-)
-"""Refusals that pass by themselves: a script runs, data is loaded, a failover is on its way, memory is full."""
+_PASSES = frozenset({"BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "NOGOODSLAVE", "NOREPLICAS", "OOM", "TRYAGAIN"})
+"""Refusals that pass by themselves: a script runs, data is loaded, no replica is fit for now, memory is full."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,8 @@ class FailoverAct(Act["Sentinel", Failover]):
     """SENTINEL FAILOVER, sent once, and waited for until the group has settled.
 
     -INPROG only speaks for the Sentinel that says it: another one would start a second failover beside the first, which
-    leads back to the old primary. So all of them are asked whether one is on its way, the request always goes to the
-    first that answers, and that one is asked who leads immediately before.
+    leads back to the old primary. So it is only sent when every one that answers still names the old primary and none
+    is at it, and always to the first that answers.
     """
 
     name = "failover"
@@ -87,8 +87,7 @@ class FailoverAct(Act["Sentinel", Failover]):
                 call.log(f"{new} leads and {old} follows or is down")
                 return {"primary": new, "former": old}
             leader = next(view for view in views if view.error is None)
-            underway = any(view.failing_over for view in views)
-            if leader.primary == old and not underway:
+            if not _begun(views, old):
                 if asked:
                     raise TransientError(f"Sentinel gave the failover up: {old} still leads {driver.master}")
                 call.check()
@@ -134,6 +133,11 @@ def _ready(answered: list[View]) -> bool:
     """Whether a replica could take over, or one is about to: asked again in the middle, this must still hold."""
     converting = any(one.role == "master" for view in answered for one in view.replicas)
     return converting or any(view.failing_over or any(one.ready for one in view.replicas) for view in answered)
+
+
+def _begun(views: list[View], old: str) -> bool:
+    """Whether a failover is on its way, or over for one Sentinel and not yet known to the others."""
+    return any(view.error is None and (view.failing_over or view.primary != old) for view in views)
 
 
 def _replicas(answered: list[View]) -> str:
