@@ -87,5 +87,6 @@ def schedule_create(request: HttpRequest, subject: str, kind: str) -> HttpRespon
     label, past = f"Schedule: {chosen.short}", lifecycle.schedule["schedule"].past
     verb = Transition("schedule", (), "", "operations.schedule", label, past)
     context = {"crumbs": [("Schedules", reverse("schedule-list"))], "environment": thing.scope.environment}
-    given = {"context": context, "schema": chosen.params_schema, "template": "operations/schedule_create.html"}
+    given: dict[str, Any] = {"context": context, "template": "operations/schedule_create.html"}
+    given["schema"] = chosen.params_schema
     return ui.act(request, thing, verb, ask, ScheduleForm, **given)
