@@ -181,8 +181,7 @@ class Nginx(Reader):
                 return False
         except TransientError:
             pass  # the reload's own proof says what is wrong
-        self.host.reload(self.master())
-        if not self._proven(live):
+        if not self._takes_over(live):
             raise PermanentError(f"nginx does not serve generation {live} after a reload: {self._last_error()}")
         return True
 
@@ -204,16 +203,15 @@ class Nginx(Reader):
             raise
         self.store.point(generation)
         try:
-            self.host.reload(self.master())
+            proven = self._takes_over(generation)
         except PermanentError:  # after a transient one, repeating completes what is already on disk
             self.store.point(before)
             self.store.discard(generation)
             raise
-        if not self._proven(generation):
+        if not proven:
             reason = self._last_error()
             self.store.point(before)
-            self.host.reload(self.master())
-            self._proven(before)
+            self._takes_over(before, anew=False)  # workers that never left serve it already
             self.store.discard(generation)
             raise PermanentError(f"generation {generation} never served and was put back: {reason}")
         self.store.prune()
@@ -233,22 +231,31 @@ class Nginx(Reader):
         if tested.status != 0:
             raise PermanentError(f"nginx refuses the configuration: {tested.tail}")
 
-    def _proven(self, generation: str) -> bool:
-        """Whether the serving port answers with `generation` three times in a row, on new connections, in time.
+    def _takes_over(self, generation: str, *, anew: bool = True) -> bool:
+        """Reload; whether the serving port answers with `generation` from then on, and nothing else, in time.
 
         A zero from `nginx -t` and from the reload proves nothing: a listen conflict passes both while the old workers
-        keep serving. Several answers, because old workers accept for an instant beside the new ones.
+        keep serving. Proof is that three new connections in a row are answered by the generation and that no worker
+        from before the reload accepts any more: on a busy machine one may do so for a while beside the new ones.
         """
+        old = self._accepting() if anew else set()
+        self.host.reload(self.master())
         deadline = time.monotonic() + self.proof_seconds
         in_a_row = 0
-        while in_a_row < 3 and time.monotonic() < deadline:
+        while time.monotonic() < deadline:
             try:
                 in_a_row = in_a_row + 1 if self.served_generation() == generation else 0
             except TransientError:
                 in_a_row = 0
-            if not in_a_row:
+            if in_a_row >= 3 and not old & self._accepting():
+                return True
+            if not 0 < in_a_row < 3:
                 time.sleep(0.05)
-        return in_a_row == 3
+        return False
+
+    def _accepting(self) -> set[int]:
+        """The process ids of the workers that accept connections: those that are told to leave do not."""
+        return {process["pid"] for process in self.host.processes() if process["role"] == "worker"}
 
     def _last_error(self) -> str:
         """The newest line of nginx's own log at level `emerg` or `alert`, or a plain sentence.

@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -150,8 +150,7 @@ class Pm2(Reader):
         found = self.processes(name)
         if not found:
             return False
-        self.daemon.calls([("deleteProcessId", [process.pm_id]) for process in found])
-        self._until(lambda: not self.processes(name) or None, 10.0, f"{name} is still there after its deletion")
+        self._remove(name, [process.pm_id for process in found])
         return True
 
     def stop(self, name: str, call: Call = _DIRECT, only: Collection[int] | None = None) -> list[Process]:
@@ -163,17 +162,35 @@ class Pm2(Reader):
             return self.known(name)
 
     def _end(self, name: str, ids: Collection[int]) -> None:
-        """Stop these processes until all of them are seen stopped twice: one that crashes all the time comes back."""
-        looks = 0
+        self._settle(
+            "stopProcessId",
+            lambda: [one.pm_id for one in self.processes(name) if one.pm_id in ids and one.status != "stopped"],
+            f"{name} is not stopped",
+        )
 
-        def ended() -> bool | None:
-            nonlocal looks
-            left = [one.pm_id for one in self.processes(name) if one.pm_id in ids and one.status != "stopped"]
-            self.daemon.calls([("stopProcessId", [pm_id]) for pm_id in left])
-            looks = 0 if left else looks + 1
-            return looks == 2 or None
+    def _remove(self, name: str, ids: Collection[int]) -> None:
+        self._settle(
+            "deleteProcessId",
+            lambda: [one.pm_id for one in self.processes(name) if one.pm_id in ids],
+            f"{name} is still there after its deletion",
+        )
 
-        self._until(ended, 15.0, f"{name} is not stopped")
+    def _settle(self, method: str, left: Callable[[], list[int]], otherwise: str) -> None:
+        """Ask for the end of what is left until nothing is, at two looks: one that keeps crashing comes back between.
+
+        PM2 refuses a process that has just vanished, which is what was wanted.
+        """
+        quiet = 0
+
+        def settled() -> bool | None:
+            nonlocal quiet
+            ids = left()
+            quiet = 0 if ids else quiet + 1
+            with suppress(PermanentError):
+                self.daemon.calls([(method, [pm_id]) for pm_id in ids])
+            return quiet == 2 or None
+
+        self._until(settled, 20.0, otherwise)
 
     def resume(self, name: str, call: Call = _DIRECT, only: Collection[int] | None = None) -> list[Process]:
         """Start the processes called `name` that do not run (of `only` these ids), and see that they can serve.
@@ -223,7 +240,8 @@ class Pm2(Reader):
             found = self.known(name)
             # What does not run goes first, then what came last.
             surplus = sorted(found, key=lambda one: (one.online, -one.pm_id))[: max(0, len(found) - instances)]
-            self.daemon.calls([("deleteProcessId", [one.pm_id]) for one in surplus])
+            if surplus:
+                self._remove(name, [one.pm_id for one in surplus])
             for place in range(instances - len(found)):
                 call.check()
                 call.log(f"Adding process {len(found) + place + 1} of {name}")
@@ -239,7 +257,7 @@ class Pm2(Reader):
         crashed = any(one.restarts or one.status == "errored" for one in fresh)
         reason = f"it crashes: {self._log_tail(name)}" if crashed else self.becomes_well(name)
         if reason:
-            self.daemon.calls([("deleteProcessId", [one.pm_id]) for one in fresh])
+            self._remove(name, [one.pm_id for one in fresh])
             raise PermanentError(f"{name} does not serve with more processes: {reason}")
 
     def save(self) -> None:

@@ -235,6 +235,21 @@ def test_a_port_conflict_passes_nginx_t_and_is_still_found_and_put_back(edge):
     assert edge.nginx.switch("t", {"api": B_ONLY}).generation == "00000003-t"
 
 
+def test_a_worker_that_has_not_heard_of_the_reload_yet_is_waited_for(edge):
+    """It accepts beside the new ones, however often these have answered first."""
+    (_, stopped, _) = edge.nginx.observe().facts["processes"]
+    edge.nginx.proof_seconds = 0.5
+    os.kill(stopped["pid"], signal.SIGSTOP)
+    try:
+        with pytest.raises(PermanentError, match="never served and was put back"):
+            edge.nginx.switch("t", {"api": B_ONLY})
+    finally:
+        os.kill(stopped["pid"], signal.SIGCONT)
+    edge.nginx.proof_seconds = 10
+    assert edge.nginx.switch("t", {"api": B_ONLY}).changed is True
+    assert {web.get(edge.url).body for _ in range(10)} == {"b"}
+
+
 def test_a_live_generation_that_cannot_be_served_again_is_reported(edge):
     store = edge.nginx.store
     store.point(store.derive(store.next_id("t"), {}))

@@ -51,7 +51,7 @@ class FakeHost(Host):
         self.running = running
         self.answers: Callable[[int, str], Answer] | None = None
         self.open: Callable[[int], bool] = lambda port: True
-        self.served, self.pages = "", {}
+        self.served, self.pages, self.worker = "", {}, 1
         self.reload(1)
 
     def run(self, *arguments: str) -> Finished:
@@ -64,10 +64,12 @@ class FakeHost(Host):
         return 1 if self.running else None
 
     def processes(self) -> list[dict[str, Any]]:
+        roles = ((1, "master"), (self.worker, "worker"))
         shape = {"user": "nobody", "uptime_seconds": 60.0, "memory_bytes": 10_000_000}
-        return [{"role": role, "pid": pid, **shape} for pid, role in ((1, "master"), (2, "worker")) if self.running]
+        return [{"role": role, "pid": pid, **shape} for pid, role in roles if self.running]
 
     def reload(self, pid: int) -> None:
+        self.worker += 1
         live = self.prefix / "live"
         self.served = render.parse_generation((live / render.GENERATION_FILE).read_text())
         self.pages = {path.stem: parse(path.read_text()) for path in live.glob("*.location")}
