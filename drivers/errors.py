@@ -30,4 +30,10 @@ class InvalidInput(PermanentError):
 
 
 class StaleFence(PermanentError):
-    """A caller with a higher fence has acted since: this caller lost its claim and must stop."""
+    """A caller with a higher fence has acted since: this caller must stop.
+
+    Whoever lost its claim has nothing to record any more. Where the later caller was at something else on the same
+    host, the claim still holds, and asking again under a new one helps: hence it is not permanent.
+    """
+
+    permanent: ClassVar[bool] = False

@@ -15,7 +15,8 @@ class ScopeBackend(ModelBackend):
     """Password sign-in of the embedded default, and ``user.has_perm("incidents.acknowledge", incident)``.
 
     With an object: is the action held on the object's scope now? Without one: is it held anywhere?
-    An object without ``scope_id`` (a scope of its own is passed as it is) counts as "anywhere".
+    An object without ``scope_id`` (a scope of its own is passed as it is) counts as "anywhere". A scope that
+    is no row, or stands for several, asks whether the right was given on all of it.
     """
 
     def authenticate(
@@ -28,7 +29,7 @@ class ScopeBackend(ModelBackend):
     def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
         if not isinstance(user_obj, Account) or not user_obj.is_active:
             return False
-        if isinstance(obj, Scope) and not obj.concrete:
+        if isinstance(obj, Scope) and (obj._state.adding or not obj.concrete):
             return rights.holds_widely(user_obj, perm, obj)
         held = EffectiveScope.objects.live().filter(account=user_obj.pk, action=perm)
         scope = obj.pk if isinstance(obj, Scope) else getattr(obj, "scope_id", None)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from identity.queries import role_label, roles_on
-from portal import clock
 
 if TYPE_CHECKING:
     from operations.models import Approval, Operation
 
 ANYBODY = ""
-Rules = Sequence[dict[str, Any]]
 
 
 def places(operation: Operation) -> list[str]:
@@ -21,14 +19,14 @@ def places(operation: Operation) -> list[str]:
     return named + [ANYBODY] * (operation.approvals_needed - len(named))
 
 
-def counting(operation: Operation, votes: Sequence[Approval]) -> dict[int, Approval]:
+def counting(operation: Operation, votes: Iterable[Approval]) -> dict[int, Approval]:
     """Which vote fills which place, as many places as can be filled; each person fills one at most.
 
-    A vote counts while it is for these very steps, has not expired, and its account is active and still holds
-    ``operations.approve`` and the place's role on the operation's scope.
+    A vote counts while it is for these very steps, has not expired, is not of the person who asked, and its account is
+    active and still holds ``operations.approve`` and the place's role on the operation's scope.
     """
-    now = clock.now()
-    fresh = [vote for vote in votes if vote.digest == operation.plan_digest and vote.valid_until > now]
+    asked = operation.requested_by
+    fresh = [vote for vote in votes if vote.current(operation) and not (asked and asked.person_id == vote.person_id)]
     valid = [
         vote for vote in fresh if vote.account.is_active and vote.account.has_perm("operations.approve", operation)
     ]
@@ -52,7 +50,7 @@ def counting(operation: Operation, votes: Sequence[Approval]) -> dict[int, Appro
     return filled
 
 
-def missing(operation: Operation, votes: Sequence[Approval]) -> list[str]:
+def missing(operation: Operation, votes: Iterable[Approval]) -> list[str]:
     """The roles whose agreement is still missing, as people read them."""
     filled = counting(operation, votes)
     return [label(role) for number, role in enumerate(places(operation)) if number not in filled]

@@ -6,6 +6,7 @@ nothing that matters lives in memory: whoever is killed at any instant leaves ro
 
 from __future__ import annotations
 
+import traceback
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
@@ -208,8 +209,7 @@ class _Try:
         with self.claim.hold() as operation:
             Step.objects.filter(pk=self.step.pk).update(**facts)
             if forward:
-                halts = operation.on_failure == OnFailure.HALT and not operation.cancel_requested
-                (actions.halt if halts else actions.fail)(operation, by=ENGINE, failure=told)
+                (actions.halt if _halts(operation) else actions.fail)(operation, by=ENGINE, failure=told)
             else:
                 actions.stick(operation, by=ENGINE, reason=told)
 
@@ -226,6 +226,12 @@ class _Try:
                 nudge(ADVANCE, operation.pk, queue=operation.queue)
 
 
+def _halts(operation: Operation) -> bool:
+    """Whether a person decides what follows a failed step. Of a part of something else, whoever steers it decides."""
+    asked = operation.on_failure == OnFailure.HALT and not plan.steered(operation.kind, operation.version)
+    return asked and not operation.cancel_requested
+
+
 class Stale(Exception):
     """A condition of the plan does not hold any more, so nothing was done."""
 
@@ -240,6 +246,8 @@ def _explain(error: Exception) -> Failure:
     """A driver says itself whether another try can help; what is unforeseen is taken as permanent."""
     foreseen = hasattr(error, "permanent") or isinstance(error, TriesUsedUp) or hasattr(error, "detail")
     if not foreseen:
-        log.error("act_raised", error=repr(error), exc_info=error)
+        # Not as exc_info: its messages, and those of what caused it, would stand in the log as they are.
+        where = "".join(traceback.format_tb(error.__traceback__))
+        log.error("act_raised", error=redaction.text(repr(error)), where=redaction.text(where))
     text = str(error) if foreseen else f"Unexpected {type(error).__name__}: {error}"
     return Failure(redaction.text(text), getattr(error, "permanent", True))

@@ -21,7 +21,7 @@ from django.conf import settings
 from django.db import Error, connection, transaction
 
 from operations import actions, lifecycle
-from operations.models import Operation
+from operations.models import ChangeWindow, Operation
 from portal import clock, events
 from portal.errors import Conflict, IllegalTransition
 
@@ -47,9 +47,18 @@ class Claim:
     lost: threading.Event = field(default_factory=threading.Event)
 
     def holds(self) -> bool:
-        """Whether the claim holds at this instant, as the database sees it: a paused process cannot know by itself."""
-        rows = Operation.objects.filter(pk=self.operation.pk, fence=self.fence, lease_until__gt=clock.now())
-        return not self.lost.is_set() and rows.exists()
+        """Whether the claim holds at this instant, as the database sees it: a paused process cannot know by itself.
+
+        A claim that holds is renewed by the asking, so that a whole lease is left for the effect that follows, and one
+        whose lease had ended while nobody else wanted the operation goes on.
+        """
+        return not self.lost.is_set() and self.renew()
+
+    def renew(self) -> bool:
+        """Begin the lease anew; False when somebody else has claimed the operation since, or it was let go."""
+        until: datetime = clock.now() + timedelta(seconds=seconds())
+        rows: Any = Operation.objects.filter(pk=self.operation.pk, fence=self.fence).exclude(lease_owner="")
+        return bool(rows.update(lease_until=until))
 
     @contextmanager
     def hold(self) -> Iterator[Operation]:
@@ -101,12 +110,28 @@ def _start(operation: Operation, owner: str, until: datetime, fence: int) -> Cla
     try:
         started = actions.start(operation, by=ENGINE, owner=owner, lease_until=until, fence=fence)
     except actions.HeldUp as held_up:
-        waiting = {"not_before": held_up.until, "waiting_for": str(held_up)[:500]}
-        Operation.objects.filter(pk=operation.pk, state=lifecycle.QUEUED).update(**waiting)
+        _hold_up(operation, held_up)
         return None
     except (Conflict, IllegalTransition):
         return None
     return Claim(started, fence) if started.state == lifecycle.RUNNING else None
+
+
+def _stands(window: uuid.UUID) -> bool:
+    """Whether it has not been lifted, nor can be before this transaction ends."""
+    return ChangeWindow.objects.standing().select_for_update().filter(pk=window).first() is not None
+
+
+def _hold_up(operation: Operation, held_up: actions.HeldUp) -> None:
+    """Let it wait until then, unless somebody lifted the window or decided about the operation in the same instant.
+
+    They have asked for all that waited, and would not ask for this one again. The window's row keeps the two in order.
+    """
+    waiting = {"not_before": held_up.until, "waiting_for": str(held_up)[:500]}
+    with transaction.atomic():
+        if held_up.window is None or _stands(held_up.window):
+            asked = {"pk": operation.pk, "state": lifecycle.QUEUED, "row_version": operation.row_version}
+            Operation.objects.filter(**asked).update(**waiting)
 
 
 @contextmanager
@@ -141,10 +166,8 @@ def _renew(held: Claim, ended: threading.Event, limit: float) -> None:
 
 
 def _renew_once(held: Claim) -> bool:
-    until: datetime = clock.now() + timedelta(seconds=seconds())
-    rows: Any = Operation.objects.filter(pk=held.operation.pk, fence=held.fence).exclude(lease_owner="")
     try:
-        return bool(rows.update(lease_until=until))
+        return held.renew()
     except Error:
         # The database may be back before the lease ends; if it is not, somebody else takes over.
         log.warning("lease_not_renewed", operation=str(held.operation.pk))

@@ -32,12 +32,12 @@ class Unserved:
     waiting: int
 
 
-def present(name: str, queues: list[str]) -> None:
-    """Worker ``name`` is there and serves ``queues``."""
+def present(name: str, queues: list[str], *, begins: bool = False) -> None:
+    """Worker ``name`` is there and serves ``queues``; ``begins``: from now on."""
     now = clock.now()
-    Worker.objects.update_or_create(
-        name=name, defaults={"queues": sorted(queues), "seen_at": now}, create_defaults={"queues": sorted(queues)}
-    )
+    seen: dict[str, Any] = {"queues": sorted(queues), "seen_at": now}
+    defaults = seen | ({"started_at": now} if begins else {})
+    Worker.objects.update_or_create(name=name, defaults=defaults, create_defaults=seen | {"started_at": now})
     Worker.objects.filter(seen_at__lt=now - FORGOTTEN_AFTER).delete()
 
 
@@ -56,7 +56,7 @@ _UNSERVED = """
 
 
 def unserved() -> list[Unserved]:
-    """Queues that nobody has served for 20 seconds, or in which something waits and that nobody ever served; by name."""
+    """Queues that nobody has served for 20 seconds, and those that nobody ever served and something waits in."""
     now = clock.now()
     with connection.cursor() as cursor:
         cursor.execute(_UNSERVED, {"now": now, "absent": now - ABSENT_AFTER})
@@ -78,7 +78,7 @@ def served(queue: str) -> bool:
 @worker_ready.connect
 def _begin(sender: Any, **_: Any) -> None:
     """In a worker's main process: say so now and every few seconds, on the worker's own timer."""
-    _say(sender)
+    _say(sender, begins=True)
     sender.timer.call_repeatedly(EVERY_SECONDS, _say, (sender,))
 
 
@@ -91,11 +91,11 @@ def _end(sender: Any, **_: Any) -> None:
         log.warning("worker_presence_unknown", worker=sender.hostname)
 
 
-def _say(consumer: Any) -> None:
+def _say(consumer: Any, *, begins: bool = False) -> None:
     queues = [queue.name for queue in consumer.task_consumer.queues] if consumer.task_consumer else []
     close_old_connections()
     try:
-        present(consumer.hostname, queues)
+        present(consumer.hostname, queues, begins=begins)
     except Error as error:  # the next beat says it again
         log.warning("worker_presence_unknown", worker=consumer.hostname, error=str(error))
         connection.close()

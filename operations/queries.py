@@ -6,10 +6,10 @@ from typing import Any
 
 from django.apps import apps
 from django.core.exceptions import ValidationError
-from django.db.models import Prefetch, Q
+from django.db.models import F, Prefetch, Q
 
 from operations import lifecycle
-from operations.models import Approval, Operation, OperationQuerySet, Step, StepLog
+from operations.models import Approval, Operation, OperationQuerySet, Schedule, Step, StepLog
 
 # What a page shows of each step; the whole log is a page of its own.
 RECENT_LINES = 20
@@ -33,7 +33,8 @@ def ahead(operation: Operation) -> Any:
     sooner = Q(priority__lt=operation.priority) | Q(priority=operation.priority, number__lt=operation.number)
     waits = Q(state=lifecycle.QUEUED) & sooner
     rows = Operation.objects.filter(target=operation.target, mutating=True).exclude(pk=operation.pk)
-    return rows.filter(Q(state__in=lifecycle.HOLDING) | waits).order_by("priority", "number")
+    holder_first = F("started_at").asc(nulls_last=True)
+    return rows.filter(Q(state__in=lifecycle.HOLDING) | waits).order_by(holder_first, "priority", "number")
 
 
 def whole_log(operation: Operation) -> Any:
@@ -41,7 +42,7 @@ def whole_log(operation: Operation) -> Any:
     return StepLog.objects.filter(step__operation=operation).select_related("step").order_by("seq")
 
 
-def subject_of(operation: Operation, reader: Any) -> Any:
+def subject_of(operation: Operation | Schedule, reader: Any) -> Any:
     """The thing operated on, when it still exists and ``reader`` may see it."""
     return _visible(operation.subject_type, operation.subject_id, reader)
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import structlog
+from django.db import Error
 from django.db.models import F, Q
 
-from operations import actions, lifecycle, plan, queries
+from operations import actions, lifecycle, plan, queries, redaction
 from operations.actions.asking import ADVANCE
 from operations.models import Operation, Schedule
 from operations.models.schedule import upcoming
 from portal import clock, events
 from portal.dispatch import nudge
-from portal.errors import Denied, Invalid, Refused
+from portal.errors import Conflict, Denied, Invalid, Refused
 
+log = structlog.get_logger(__name__)
 SWEEPER = events.System("sweeper")
 # A message may be lost without a trace, so what nobody took is sent again after this time.
 RESEND = timedelta(seconds=5)
@@ -48,33 +51,52 @@ def ask_for_scheduled() -> int:
     """Ask for what is scheduled and due. Each instant is asked for once, whoever dies in between: its key says so."""
     due = Schedule.objects.filter(state=lifecycle.SCHEDULED, next_at__lte=clock.now()).select_related("asked_by")
     asked = 0
-    for schedule in due.order_by("next_at")[:BATCH]:
-        _ask_for(schedule)
+    for schedule in due.select_related("last_operation").order_by("next_at")[:BATCH]:
+        _at_its_instant(schedule)
         asked += 1
     return asked
 
 
-def _ask_for(schedule: Schedule) -> None:
+class Gone(Invalid):
+    """What a schedule acts on does not exist any more."""
+
+
+def _at_its_instant(schedule: Schedule) -> None:
+    """Ask, and keep what came of it. A plan that raises what nobody foresaw keeps no other schedule waiting."""
     instant = schedule.next_at
     assert instant is not None
-    subject = queries.subject_of(schedule, events.SYSTEM)
-    key = f"schedule:{schedule.pk}:{instant.isoformat()}"
     facts: dict[str, Any] = {"last_at": instant, "problem": ""}
     try:
-        if subject is None:
-            raise Invalid(f"{schedule.subject_label} does not exist any more.")
-        how = {"params": schedule.params, "in_window": schedule.in_window}
-        by, reason = schedule.asked_by, f"{schedule.label}: {schedule.reason}"
-        facts["last_operation"] = actions.request(schedule.plan_kind, subject, by=by, reason=reason, key=key, **how)
-    except (Refused, plan.UnknownPlan) as refusal:
-        facts["problem"] = f"{instant:%Y-%m-%d %H:%M} UTC: {refusal}"[:500]
-        if subject is None or isinstance(refusal, Denied):
+        facts["last_operation"] = _ask_for(schedule, instant)
+    except Error:
+        raise
+    except Exception as refusal:
+        if not isinstance(refusal, (Refused, plan.UnknownPlan)):
+            log.exception("schedule_raised", schedule=schedule.label)
+        facts["problem"] = redaction.text(f"{instant:%Y-%m-%d %H:%M} UTC: {refusal}", 500)
+        if isinstance(refusal, (Denied, Gone)):
             with contextlib.suppress(Refused):
                 actions.suspend(schedule, by=SWEEPER, reason=facts["problem"])
             return
     # What was missed while nothing ran is made up for once: the next instant lies after now.
     facts["next_at"] = upcoming(schedule.cron, schedule.time_zone, clock.now(), 1)[0]
     Schedule.objects.filter(pk=schedule.pk, state=lifecycle.SCHEDULED, next_at=instant).update(**facts)
+
+
+def _ask_for(schedule: Schedule, instant: datetime) -> Operation:
+    """The operation of this instant. What it asked for before must have ended: a freeze would pile them up."""
+    subject = queries.subject_of(schedule, events.SYSTEM)
+    if subject is None:
+        raise Gone(f"{schedule.subject_label} does not exist any more.")
+    last = schedule.last_operation
+    if last is not None and last.state in lifecycle.operation.open:
+        raise Conflict(f"{last.label}, which it asked for before, has not ended.")
+    if not plan.get(schedule.plan_kind).fits(subject):
+        raise Conflict(f"“{schedule.plan_kind}” can no longer be asked for on {subject}.")
+    how = {"params": schedule.params, "in_window": schedule.in_window}
+    by, reason = schedule.asked_by, f"{schedule.label}: {schedule.reason}"
+    key = f"schedule:{schedule.pk}:{instant.astimezone(UTC).isoformat()}"
+    return actions.request(schedule.plan_kind, subject, by=by, reason=reason, key=key, **how)
 
 
 def cancel_outdated() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from operations.models import ChangeWindow, Operation
 
@@ -12,10 +13,11 @@ UNKNOWN = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class HeldUp:
-    """Why not now, and when to ask again. Whoever lifts a freeze or declares a window lets it be asked at once."""
+    """Why not now, when to ask again, and which window says so. Lifting or declaring one lets it be asked at once."""
 
     sentence: str
     until: datetime
+    window: UUID | None = None
 
 
 def against(operation: Operation, now: datetime) -> HeldUp | None:
@@ -28,7 +30,7 @@ def against(operation: Operation, now: datetime) -> HeldUp | None:
     if freezes:
         last = max(freezes, key=lambda freeze: freeze.ends_at)
         sentence = f"Frozen until {last.ends_at:%Y-%m-%d %H:%M} UTC: {last.reason} (declared by {last.declared_label})."
-        return HeldUp(sentence, last.ends_at)
+        return HeldUp(sentence, last.ends_at, last.pk)
     if operation.in_window:
         return _for_want_of_a_window([each for each in found if each.kind == ChangeWindow.Kind.MAINTENANCE], now)
     return None
@@ -40,4 +42,5 @@ def _for_want_of_a_window(windows: list[ChangeWindow], now: datetime) -> HeldUp 
     first = windows[0]
     if first.starts_at <= now:
         return None
-    return HeldUp(f"It waits for the maintenance window of {first.starts_at:%Y-%m-%d %H:%M} UTC.", first.starts_at)
+    sentence = f"It waits for the maintenance window of {first.starts_at:%Y-%m-%d %H:%M} UTC."
+    return HeldUp(sentence, first.starts_at, first.pk)

@@ -19,11 +19,14 @@ from portal.lifecycle import Actor, move
 
 
 class HeldUp(Conflict):
-    """It may not begin now, because of a freeze or for want of a maintenance window; ``until`` is when to ask again."""
+    """It may not begin now, because of a freeze or for want of a maintenance window.
 
-    def __init__(self, detail: str, until: datetime) -> None:
-        super().__init__(detail)
-        self.until = until
+    ``until`` is when to ask again, ``window`` the key of what holds it up.
+    """
+
+    def __init__(self, why: windows.HeldUp) -> None:
+        super().__init__(why.sentence)
+        self.until, self.window = why.until, why.window
 
 
 FREE: dict[str, Any] = {"lease_owner": "", "lease_until": None, "not_before": None, "waiting_for": "", "sent_at": None}
@@ -57,7 +60,7 @@ def start(operation: Operation, *, by: Actor, owner: str, lease_until: datetime,
     now = clock.now()
     if operation.mutating:
         if (held_up := windows.against(operation, now)) is not None:
-            raise HeldUp(held_up.sentence, held_up.until)
+            raise HeldUp(held_up)
         sooner = queries.ahead(operation).filter(state=lifecycle.QUEUED)
         if sooner.filter(Q(not_before=None) | Q(not_before__lte=now)).exists():
             raise Conflict(f"Others wait longer for {operation.target}.")
@@ -96,6 +99,8 @@ def stop(operation: Operation, *, by: Actor, reason: str = "") -> Operation:
 @transaction.atomic
 def pause(operation: Operation, *, by: Actor, reason: str = "") -> Operation:
     """Let no further step begin. The step at work is finished first, and one that fails is still answered."""
+    if operation.state in lifecycle.operation["pause"].sources and operation.cancel_requested:
+        raise Conflict("It has been told to stop, and takes back what it did.")
     move(operation, "pause", by=by)
     events.record("operations.pause", operation, by=by, reason=reason, operation_id=operation.pk)
     return operation
@@ -185,6 +190,6 @@ def settle(operation: Operation, *, by: Account, reason: str) -> Operation:
 
 
 def _next_in_line(operation: Operation) -> None:
-    waiting = Operation.objects.filter(target=operation.target, mutating=True, state=lifecycle.QUEUED)
-    if operation.mutating and (following := waiting.order_by("number").first()):
+    due = Operation.objects.due(clock.now()).filter(state=lifecycle.QUEUED, target=operation.target, mutating=True)
+    if operation.mutating and (following := due.order_by("priority", "number").first()):
         nudge(ADVANCE, following.pk, queue=following.queue)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
 from django.db import transaction
 
@@ -11,6 +10,7 @@ from identity.models import Scope
 from identity.models.scope import ANY
 from operations import lifecycle
 from operations.models import ChangeWindow, Operation
+from operations.models.windows import reached
 from portal import clock, events
 from portal.errors import Invalid
 from portal.lifecycle import Actor, authorize, move
@@ -36,6 +36,10 @@ def declare(
     """
     _authorize(by, environment, service)
     faults: dict[str, list[str]] = {}
+    for field, name in {"environment": environment, "service": service}.items():
+        if name != ANY and not Scope.objects.filter(**{field: name}).exists():
+            # A slip of the pen would freeze nothing, and everybody would rely on it.
+            faults[field] = [f"There is no {field} “{name[:64]}”; * stands for all."]
     if kind not in ChangeWindow.Kind.values:
         faults["kind"] = ["It is either “freeze” or “maintenance”."]
     if ends_at <= max(starts_at, clock.now()):
@@ -76,8 +80,7 @@ def lift(window: ChangeWindow, *, by: Actor, reason: str = "") -> ChangeWindow:
 
 def _authorize(by: Actor, environment: str, service: str) -> None:
     """The right is needed on everything the window reaches, also on what is declared there later."""
-    reach: Any = Scope.objects.filter(environment=environment, service=service).first()
-    authorize(by, "operations.declare", reach or Scope(environment=environment, service=service))
+    authorize(by, "operations.declare", reached(environment, service))
 
 
 def _ask_again(window: ChangeWindow) -> None:

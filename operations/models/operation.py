@@ -235,13 +235,13 @@ class Operation(Stateful):
                 return "You asked for it, so another person has to approve."
             if not self._asked(actor):
                 return "The roles that have to agree are not yours here, or have agreed."
-            if any(each.person_id == person and each.digest == self.plan_digest for each in self.approvals.all()):
+            if any(each.person_id == person and each.current(self) for each in self.approvals.all()):
                 return "You have approved it already."
         if transition.second_person and transition.name == "override":
             if person is None or (self.requested_by and self.requested_by.person_id == person):
                 return "You asked for it, so another person has to decide this."
             if self.override_reason:
                 return "Somebody has decided this already."
-        if transition.name == "stop" and self.cancel_requested:
+        if transition.name in ("stop", "pause") and self.cancel_requested:
             return "It has been told to stop already."
         return ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from cronsim import CronSim
+from cronsim import CronSim, CronSimError
 from django.conf import settings
 from django.db import models
 from django.db.models import Func, Q, Value
@@ -19,6 +20,8 @@ from operations import lifecycle as states
 from operations import plan
 from portal import clock
 from portal.lifecycle import Stateful
+
+FIELDS = 5
 
 
 class ScheduleQuerySet(ScopedQuerySet["Schedule"]):
@@ -102,5 +105,9 @@ def upcoming(cron: str, time_zone: str, after: datetime, count: int) -> list[dat
     Five fields: minute, hour, day of the month, month, day of the week, as Debian's cron reads them, also where clocks
     change. Raises ``cronsim.CronSimError`` or ``ValueError`` for what is not an expression or a time zone.
     """
+    if len(cron.split()) != FIELDS:
+        raise CronSimError(f"{FIELDS} fields are expected")
     instants: Any = CronSim(cron, after.astimezone(ZoneInfo(time_zone)))
-    return [instant for instant, _ in zip(instants, range(count), strict=False)]
+    # Within the hour that comes twice it goes by the hands of the clock, and may name a moment of the first time.
+    later = (instant for instant in instants if instant.astimezone(UTC) > after)
+    return list(islice(later, count))

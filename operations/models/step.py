@@ -110,3 +110,7 @@ class Approval(models.Model):
 
     def __str__(self) -> str:
         return f"{self.person_id} agreed to {self.operation_id}"
+
+    def current(self, operation: Operation) -> bool:
+        """Whether it is for the steps of ``operation`` as they are, and has not expired."""
+        return self.digest == operation.plan_digest and self.valid_until > clock.now()

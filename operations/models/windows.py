@@ -15,7 +15,7 @@ from identity.models import Scope
 from identity.models.scope import ANY
 from operations import lifecycle as states
 from portal import clock
-from portal.lifecycle import Stateful
+from portal.lifecycle import Actor, Stateful, Transition
 
 
 class ChangeWindowQuerySet(models.QuerySet["ChangeWindow"]):
@@ -30,6 +30,12 @@ class ChangeWindowQuerySet(models.QuerySet["ChangeWindow"]):
     def at(self, now: datetime) -> Self:
         """In force at ``now``: it has begun and not ended."""
         return self.filter(starts_at__lte=now, ends_at__gt=now)
+
+
+def reached(environment: str, service: str) -> Scope:
+    """The scope that stands for all that a window over these reaches; it need not be a row."""
+    found = Scope.objects.filter(environment=environment, service=service).first()
+    return found or Scope(environment=environment, service=service)
 
 
 class ChangeWindow(Stateful):
@@ -83,6 +89,11 @@ class ChangeWindow(Stateful):
         """Where it holds, for people."""
         environment = "every environment" if self.environment == ANY else self.environment
         return environment if self.service == ANY else f"{self.service} in {environment}"
+
+    def reason_against(self, transition: Transition, actor: Actor) -> str:
+        """Why ``actor`` cannot lift it: the right is needed on everything it reaches."""
+        held = actor.has_perm(transition.permission, reached(self.environment, self.service))
+        return "" if held else f"Needs the right “{transition.permission}” on {self.reach}."
 
     @property
     def phase(self) -> str:

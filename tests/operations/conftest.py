@@ -15,6 +15,7 @@ from operations.plan import registry
 from portal import events
 from tests import world
 from tests.operations.counting import KIND, Counting
+from tests.operations.scripted import Scripted
 from tests.operations.worlds import drive
 
 At = Callable[..., Operation]
@@ -63,3 +64,14 @@ def at(counting: Counting, tmp_path: Path) -> At:
 @pytest.fixture
 def owner(db: None) -> Any:
     return world.account("owner", "operations_owner", ("production", "*"))
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Operation]:
+    """``run(plan)``: the operation, asked for by the system on one component; ``how`` goes to the request."""
+
+    def ask(it: Scripted, **how: Any) -> Operation:
+        monkeypatch.setitem(registry, (it.kind, 1), it)
+        return actions.request(it.kind, world.component(), **{"by": events.SYSTEM} | how)
+
+    return ask

@@ -9,77 +9,19 @@ from datetime import timedelta
 import pytest
 from django.db import InterfaceError, transaction
 
+from drivers.errors import StaleFence
 from operations import actions, engine, leases, plan
 from operations.journal import MAX_LINES
 from operations.models import Operation, StepLog
-from operations.plan import Act, Plan, StepDraft, Wait
-from portal import clock, events
+from operations.plan import Wait
+from portal import clock
 from portal.errors import Invalid
 from portal.models import Event
 from tests import world
+from tests.operations.scripted import Passing, Refused, Scripted, failing
 from tests.operations.worlds import drive
 
 pytestmark = pytest.mark.django_db
-
-
-class Scripted(Plan):
-    """One step (or more) whose do, undo and done are what a test says."""
-
-    kind, title, permission = "tests.scripted", "Scripted", "inventory.reload"
-
-    def __init__(self, do, *, undo=None, done=None, steps=1, read=None, seconds=60):
-        self.happened = []
-        self.steps = steps
-
-        def doing(ctx):
-            output = do(ctx)
-            self.happened.append(ctx.position)
-            return output
-
-        def undoing(ctx):
-            """Takes it back."""
-            self.happened.append(-ctx.position)
-            return undo(ctx) if undo else {}
-
-        seen = done or (lambda ctx: ctx.position in self.happened)
-        self.acts = (Act("act", "Act", doing, undoing, seen, timeout_seconds=seconds, read=read),)
-
-    def target(self, subject):
-        return subject.slug
-
-    def draft(self, subject, params):
-        return [StepDraft("act", f"Act {n}") for n in range(1, self.steps + 1)]
-
-
-@pytest.fixture
-def run(monkeypatch):
-    """``run(plan)``: the operation, asked for by the system on one component."""
-
-    def ask(it: Scripted) -> Operation:
-        monkeypatch.setitem(plan.registry, (it.kind, 1), it)
-        return actions.request(it.kind, world.component(), by=events.SYSTEM)
-
-    return ask
-
-
-class Refused(Exception):
-    permanent = True
-
-
-class Passing(Exception):
-    permanent = False
-
-
-def failing(error, times=10**6):
-    left = [times]
-
-    def do(ctx):
-        if left[0] > 0:
-            left[0] -= 1
-            raise error
-        return {"tries": ctx.attempt}
-
-    return do
 
 
 def step_of(operation, position=1):
@@ -294,6 +236,20 @@ def test_whoever_lost_the_claim_records_nothing(run):
     assert step_of(operation).output == {}
     operation.refresh_from_db()
     assert (operation.state, operation.fence) == ("running", taken[0].fence)
+
+
+def test_a_host_that_served_a_later_claim_of_something_else_is_asked_again_under_a_new_one(run):
+    """Two operations on one host: the fence of the one is older, and its claim holds."""
+    refused = []
+
+    def do(ctx):
+        if not refused:
+            refused.append(ctx.fence)
+            raise StaleFence("fence 1 is older than 2 on this host: another caller took over")
+        return {"later": ctx.fence > refused[0]}
+
+    operation = drive(run(Scripted(do)))
+    assert (operation.state, step_of(operation).attempts, step_of(operation).output) == ("done", 2, {"later": True})
 
 
 def test_a_claim_known_to_be_lost_says_and_logs_nothing_more(run):

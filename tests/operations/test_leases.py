@@ -63,3 +63,24 @@ def test_a_database_that_is_away_for_a_moment_loses_nothing(claim, monkeypatch):
 
     monkeypatch.setattr("django.db.models.query.QuerySet.update", away)
     assert leases._renew_once(claim) is True
+
+
+def test_asking_whether_it_holds_leaves_a_whole_lease_for_the_effect(claim):
+    time.sleep(0.2)
+    assert claim.holds() is True
+    assert lease_of(claim) > timedelta(seconds=0.3)
+
+
+def test_a_lease_that_ended_while_nobody_else_came_goes_on(claim):
+    """The only worker was stopped for a while: its step is no failure."""
+    Operation.objects.filter(pk=claim.operation.pk).update(lease_until=clock.now() - timedelta(minutes=5))
+    assert claim.holds() is True
+    assert leases.claim(claim.operation.pk) is None
+
+
+def test_one_that_was_taken_over_or_let_go_does_not(claim):
+    with clock.travel(timedelta(seconds=1)):
+        later = leases.claim(claim.operation.pk)
+    assert (claim.holds(), later.holds()) == (False, True)
+    Operation.objects.filter(pk=claim.operation.pk).update(lease_owner="", lease_until=None)
+    assert later.holds() is False

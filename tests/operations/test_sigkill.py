@@ -64,10 +64,11 @@ def _send_to(url: str) -> None:
 class Worker:
     """A real Celery worker with its own beat, in a process group of its own.
 
-    ``package`` holds its application (``worker``) and its settings (``worker_settings``).
+    ``package`` holds its application (``worker``, unless another is named) and its settings (``worker_settings``).
     """
 
     package = "tests.operations"
+    application = "worker"
     processes = 3
     queues = "default"
     patience = PATIENCE
@@ -85,7 +86,16 @@ class Worker:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "celery", "-A", f"{self.package}.worker", "worker", "-l", "WARNING"]
+        command = [
+            sys.executable,
+            "-m",
+            "celery",
+            "-A",
+            f"{self.package}.{self.application}",
+            "worker",
+            "-l",
+            "WARNING",
+        ]
         command += [
             "-B",
             "-s",
