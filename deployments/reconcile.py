@@ -148,7 +148,7 @@ def _take_back(deployment: Deployment, wave: Wave) -> bool | str | None:
         return True
     if operation.state == op.DONE:
         return _switch_back(deployment, wave, operation)
-    if operation.state == op.RUNNING and not operation.cancel_requested:
+    if operation.state in op.operation["stop"].sources and not operation.cancel_requested:
         operations.stop(operation, by=DRIVER, reason=deployment.outcome or "The deployment was taken back.")
         return True
     return False

@@ -38,10 +38,10 @@ def _firing(source: str, fingerprint: str) -> datetime | None:
     return episode.starts_at if episode else None
 
 
-@events.subscribe("operations.stick")
-def operation_stuck(event: Any) -> None:
-    """An operation whose undoing failed needs people at once."""
-    hooks.open_for_stuck_operation(event, by=ENGINE)
+@events.subscribe(*hooks.NEEDS)
+def operation_needs_people(event: Any) -> None:
+    """An operation whose undoing failed needs people at once, one that halted needs a decision."""
+    hooks.open_for_operation(event, by=ENGINE)
 
 
 @events.subscribe("*")

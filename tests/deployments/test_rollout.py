@@ -111,6 +111,24 @@ def test_a_withdrawal_by_a_person_stops_what_runs_and_gives_the_old_version_ever
     assert [estate.apps[place].weights() for place in (EAST, CENTRAL)] == [{"a": 100, "b": 0}] * 2
 
 
+def test_a_wave_that_somebody_paused_is_taken_back_all_the_same(estate):
+    from operations import actions as operations
+
+    deployment = approved(estate)
+    for _ in range(7):
+        estate.run(rounds=1)
+    wave = Operation.objects.get(state="running", wave__deployment=deployment)
+    operations.pause(wave, by=estate.owner)
+    estate.run()
+    deployment.refresh_from_db()
+    assert deployment.state == "running", "it waits"
+    actions.withdraw(deployment, by=estate.owner, reason="Users complain.")
+    estate.run()
+    deployment.refresh_from_db()
+    assert (deployment.state, deployment.outcome) == ("rolled_back", "Users complain.")
+    assert [estate.apps[place].weights() for place in (EAST, CENTRAL)] == [{"a": 100, "b": 0}] * 2
+
+
 def test_when_nothing_works_any_more_a_person_is_needed_and_the_place_stays_reserved(estate):
     estate.apps[EAST].broken = "shift back"
     estate.apps[EAST].error_rates["2.0.0"] = 0.2

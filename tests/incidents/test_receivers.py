@@ -1,4 +1,4 @@
-"""What other parts of the portal find makes incidents too: a component that is down, an operation that is stuck."""
+"""What other parts of the portal find makes incidents too: what is down, and operations that need a person."""
 
 from __future__ import annotations
 
@@ -72,6 +72,21 @@ def test_a_stuck_operation_opens_one_incident_on_its_component(estate, operation
     assert Notification.objects.exclude(kind="webhook").exists()
 
 
+def test_an_operation_that_halts_opens_one_that_can_wait_a_little_longer(estate, operation):
+    """Raised when it turns out that it cannot be taken back either."""
+    halted = {"by": events.System("operations"), "reason": "Step 2: connection refused"}
+    events.record("operations.halt", operation, **halted)
+    events.record("operations.halt", operation, **halted)
+    incident = Incident.objects.get()
+    assert (incident.component, incident.summary, incident.severity) == (estate.component, halted["reason"], 3)
+    assert incident.title.startswith("Operation has halted")
+    assert Notification.objects.exclude(kind="webhook").exists()
+    stick(operation)
+    assert Incident.objects.get().severity == 2
+    events.record("operations.halt", operation, **halted)
+    assert Incident.objects.get().severity == 2
+
+
 def test_a_stuck_operation_without_a_component_says_so(estate, operation):
     Operation.objects.filter(pk=operation.pk).update(target="nowhere")
     stick(operation)
@@ -89,10 +104,11 @@ def test_a_stuck_operation_of_no_known_environment_opens_nothing(estate, operati
     assert Incident.objects.count() == 0
 
 
-def test_it_is_not_resolved_while_an_operation_changes_its_component(estate, operation):
+@pytest.mark.parametrize("state", ["running", "paused", "halted", "undoing"])
+def test_it_is_not_resolved_while_an_operation_changes_its_component(estate, operation, state):
     incident = states.investigating(estate)
     assert guards.before("resolve", incident, estate.first) == []
-    Operation.objects.filter(pk=operation.pk).update(state="running", started_at=clock.now())
+    Operation.objects.filter(pk=operation.pk).update(state=state, started_at=clock.now())
     assert guards.before("resolve", incident, estate.first) == [f"{operation} is still changing it."]
     without = states.opened(estate, component=None, unknown_reason="Everything is slow")
     assert guards.before("resolve", without, estate.first) == []
