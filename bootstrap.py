@@ -187,7 +187,10 @@ def clean():
 
 
 def test():
-    """The whole suite in several processes, since much of it waits for daemons; with arguments, what they say."""
+    """The suite in several processes, since much of it waits for daemons; with arguments, what they say.
+
+    The long proofs run with CI=true and with --long.
+    """
     prepare("requirements-dev.txt")
     become("-m", "pytest", *(sys.argv[2:] or WHOLE))
 
@@ -198,7 +201,7 @@ def coverage():
     counted = "portal/*.py,portal/ui/*,*/actions/*,*/actions.py,*/plans/*,*/plans.py,drivers/*"
     # Its data files carry the name of the process, so that all of them and their children are counted.
     run([PYTHON, "-m", "coverage", "erase"])
-    tested = subprocess.run([str(PYTHON), "-m", "pytest", *WHOLE, "--cov", "--cov-report="], cwd=str(ROOT))
+    tested = subprocess.run([str(PYTHON), "-m", "pytest", *WHOLE, "--long", "--cov", "--cov-report="], cwd=str(ROOT))
     run([PYTHON, "-m", "coverage", "report", "--fail-under=95", f"--include={counted}"])
     sys.exit(tested.returncode)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -42,9 +43,24 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Grouped |
     return Grouped(config, log) if config.getvalue("dist") == "loadscope" else None
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the long proofs too; with CI=true they always run")
+
+
+def _leave_out_long(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The long proofs repeat on real daemons, at every step, what shorter ones prove in simulated worlds."""
+    if config.getoption("--long") or os.environ.get("CI") == "true":
+        return
+    reason = pytest.mark.skip(reason="a long proof; --long or CI=true runs it")
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(reason)
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """After pytest-django has put them in its own order."""
+    _leave_out_long(config, items)
 
     def rank(item: pytest.Item) -> int:
         group = _group(item.nodeid)
