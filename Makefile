@@ -28,5 +28,5 @@ format: ## format and mend what can be mended
 lock: ## resolve the requirements again
 	$(RUN) lock
 
-bench: ## measurements that print tables (ARGS="start pages intake")
+bench: ## measurements that print tables (ARGS="start pages intake engine chaos --save")
 	$(RUN) bench $(ARGS)

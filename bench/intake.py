@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import concurrent.futures
 import re
 import statistics
@@ -21,7 +22,7 @@ LOADS = (("one a second", 15, 1.0), ("all at once", 25, 0.0))
 PATIENCE_SECONDS = 30
 
 
-def main() -> None:
+def main(_: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="edye-bench-") as scratch:
         portal = Portal(Path(scratch) / "state", ports.first_free(24200), LAB="0")
         portal.start()

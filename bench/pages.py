@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import json
 import re
@@ -25,7 +26,7 @@ SCREENS = (
 ROUTES = ("components", "services", "dependencies", "incidents", "operations", "deployments")
 
 
-def main() -> None:
+def main(_: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="edye-bench-") as scratch:
         portal = Portal(Path(scratch) / "state", ports.first_free(24200), LAB="0")
         portal.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import tempfile
 import time
@@ -14,7 +15,7 @@ from bench.table import show
 from portal.embedded import ports
 
 
-def main() -> None:
+def main(_: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(prefix="edye-bench-") as scratch:
         portal = Portal(Path(scratch) / "state", ports.first_free(24200))
         rows = []
