@@ -8,11 +8,11 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from drivers import commands, web
 from drivers.errors import PermanentError, TransientError
 from drivers.nginx import processes
+
+_ESTABLISHED = "01"
 
 
 class Host:
@@ -48,9 +48,22 @@ class Host:
         return web.get(url, seconds=seconds)
 
     def connections(self, port: int) -> int:
-        """Established TCP connections to a port of this machine."""
-        found = psutil.net_connections(kind="tcp")
-        return sum(1 for link in found if link.status == "ESTABLISHED" and link.laddr and link.laddr.port == port)
+        """Established TCP connections to a port of this machine.
+
+        Read from the kernel's own tables (proc(5), /proc/net/tcp: local address, remote address, state): looking up
+        the process of each connection, as libraries do, takes a tenth of a second on a busy machine.
+        """
+        wanted = f":{port:04X}"
+        found = 0
+        for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+            try:
+                rows = [row.split() for row in Path(table).read_text().splitlines()[1:]]
+            except FileNotFoundError:  # a machine without IPv6
+                continue
+            except OSError as error:
+                raise PermanentError(f"{table} cannot be read: {error.strerror}") from None
+            found += sum(row[1].endswith(wanted) and row[3] == _ESTABLISHED for row in rows)
+        return found
 
     def listening(self, port: int) -> bool:
         """Whether anything accepts connections on a loopback port."""

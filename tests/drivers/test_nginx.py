@@ -27,7 +27,7 @@ from drivers.secret import SecretStore
 from tests.drivers import daemons
 from tests.drivers.contract import Contract
 from tests.drivers.daemons import free_port, until
-from tests.drivers.load import Load
+from tests.drivers.load import Answer, Load
 from tests.drivers.simulated.nginx import EdgeWorld, NginxWorld
 from tests.need import need
 
@@ -532,9 +532,9 @@ def test_nothing_fails_while_the_edge_reloads_shifts_and_drains(world):
 def test_maintenance_is_503_with_retry_after_and_nothing_else_fails(world):
     world.prepare(ACTS["maintenance-on"])
 
-    def right(answer: httpx.Response) -> bool:
-        page = answer.status_code == 503 and answer.headers["retry-after"] == "120"
-        return answer.status_code == 200 or (page and answer.headers["x-edge-maintenance"] == "api")
+    def right(answer: Answer) -> bool:
+        page = answer.status == 503 and answer.headers["retry-after"] == "120"
+        return answer.status == 200 or (page and answer.headers["x-edge-maintenance"] == "api")
 
     page = "<!doctype html><html lang=en><meta chars"
     with Load(world.url("api"), rate=50, right=right) as load, Load(world.url("play"), rate=10) as other:
