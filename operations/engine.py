@@ -144,6 +144,7 @@ class _Try:
         tries = self.step.attempts if forward else self.step.undo_attempts
         try:
             self._check_tries(tries)
+            leases.release()
             with leases.renewed(self.claim, self.act.timeout_seconds):
                 output = redaction.plain(body())
         except plan.Wait as wait:
@@ -169,6 +170,7 @@ class _Try:
         # Before the world is touched: from here on the step is taken back when the plan unwinds.
         with self.claim.hold():
             Step.objects.filter(pk=self.step.pk).update(acted=True)
+        leases.release()
         output = self.act.do(self.context)
         if not self.act.done(self.context):
             raise NoEffect("It was carried out, but the world does not show it.")

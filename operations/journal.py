@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operations import redaction
-from operations.leases import Claim, LeaseLost
+from operations.leases import Claim, LeaseLost, release
 from operations.models import Step, StepLog
 from operations.plan import MAX_LINE
 from portal import clock, events
@@ -29,6 +29,7 @@ class Journal:
             text = "More lines follow; they are left out here."
         StepLog.objects.create(step=self.step, at=clock.now(), text=redaction.text(text, MAX_LINE))
         events.publish(self.claim.operation.topic)
+        release()
 
     def progress(self, done: int, total: int) -> None:
         """Say how far the step is: ``done`` of ``total``, whole numbers; more than all counts as all."""
@@ -39,6 +40,7 @@ class Journal:
             self.step.progress_done, self.step.progress_total = now
             Step.objects.filter(pk=self.step.pk).update(progress_done=now[0], progress_total=now[1])
             events.publish(self.claim.operation.topic)
+            release()
 
     def _held(self) -> None:
         if self.claim.lost.is_set():

@@ -134,6 +134,12 @@ def _hold_up(operation: Operation, held_up: actions.HeldUp) -> None:
             Operation.objects.filter(**asked).update(**waiting)
 
 
+def release() -> None:
+    """Give this thread's connection back to the pool: an act may wait for minutes, and others need the place."""
+    if not connection.in_atomic_block:
+        connection.close()
+
+
 @contextmanager
 def renewed(held: Claim, limit: float) -> Iterator[None]:
     """Renew the lease in the background during the block, for at most ``limit`` seconds.
@@ -153,16 +159,13 @@ def renewed(held: Claim, limit: float) -> Iterator[None]:
 def _renew(held: Claim, ended: threading.Event, limit: float) -> None:
     period = seconds() / 4
     spent = 0.0
-    try:
-        while not ended.wait(period) and not held.lost.is_set():
-            spent += period
-            if spent > limit:
-                log.warning("step_over_time", operation=str(held.operation.pk), seconds=spent)
-                held.lost.set()
-            elif not _renew_once(held):
-                held.lost.set()
-    finally:
-        connection.close()
+    while not ended.wait(period) and not held.lost.is_set():
+        spent += period
+        if spent > limit:
+            log.warning("step_over_time", operation=str(held.operation.pk), seconds=spent)
+            held.lost.set()
+        elif not _renew_once(held):
+            held.lost.set()
 
 
 def _renew_once(held: Claim) -> bool:
@@ -172,3 +175,5 @@ def _renew_once(held: Claim) -> bool:
         # The database may be back before the lease ends; if it is not, somebody else takes over.
         log.warning("lease_not_renewed", operation=str(held.operation.pk))
         return True
+    finally:
+        connection.close()

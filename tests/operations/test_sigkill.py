@@ -69,6 +69,7 @@ class Worker:
 
     package = "tests.operations"
     application = "worker"
+    pool = "prefork"
     processes = 3
     queues = "default"
     patience = PATIENCE
@@ -101,7 +102,7 @@ class Worker:
             "-s",
             str(self.folder / "beat"),
             "-P",
-            "prefork",
+            self.pool,
             "-c",
             str(self.processes),
             "-Q",

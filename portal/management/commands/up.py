@@ -20,7 +20,8 @@ from portal.embedded.supervisor import Supervisor
 from portal.embedded.valkey import Valkey
 
 # One worker per data center, whose queue has its name, and one for everything that belongs to none.
-QUEUES = {"us-central": 2, "us-east": 2, "default": 4}
+# Threads per queue. A target that hangs keeps one for seconds, and some must be left for all others.
+QUEUES = {"us-central": 12, "us-east": 12, "default": 8}
 
 
 class Command(BaseCommand):
