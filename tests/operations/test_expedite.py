@@ -126,7 +126,7 @@ def test_only_what_waits_in_line_is_put_first(at, owner, state):
         actions.expedite(at(state), by=owner)
 
 
-@pytest.mark.parametrize("priority", [-1, 1, 10, None, "0"])
-def test_there_are_three_priorities(run, priority):
-    with pytest.raises(Invalid):
-        run(Scripted(lambda ctx: {}), priority=priority)
+def test_there_are_three_priorities(run):
+    for priority in (-1, 1, 10, None, "0"):
+        with pytest.raises(Invalid):
+            run(Scripted(lambda ctx: {}), priority=priority)

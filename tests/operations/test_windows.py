@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 
 import pytest
@@ -146,23 +147,17 @@ def test_it_holds_from_its_first_instant_to_its_last(at, declare):
     assert [windows.against(operation, instant) is None for instant in instants] == [True, False, False, True]
 
 
-@pytest.mark.parametrize(
-    ("environment", "service", "state"),
-    [
-        ("*", "*", "queued"),
-        ("production", "*", "queued"),
-        ("*", "api", "queued"),
-        ("production", "api", "queued"),
-        ("staging", "*", "running"),
-        ("production", "web", "running"),
-        ("staging", "api", "running"),
-    ],
-)
-def test_it_holds_where_it_reaches_and_nowhere_else(at, declare, environment, service, state):
+def test_it_holds_where_it_reaches_and_nowhere_else(at, declare):
     for name in ("web", "api"):
         world.scope("staging", name), world.scope("production", name)
-    declare("freeze", by=events.SYSTEM, environment=environment, service=service)
-    assert offered(at("queued")) == state
+    operation, held = at("queued"), {}
+    for where in itertools.product(("*", "production", "staging"), ("*", "api", "web")):
+        freeze = declare("freeze", by=events.SYSTEM, environment=where[0], service=where[1])
+        held[where] = windows.against(operation, clock.now()) is not None
+        actions.lift(freeze, by=events.SYSTEM)
+    assert {where for where, holds in held.items() if holds} == set(
+        itertools.product(("*", "production"), ("*", "api"))
+    )
 
 
 def test_lifting_one_asks_only_what_it_reached(at, declare, owner):
@@ -224,10 +219,10 @@ def test_it_needs_a_second_factor_shown_just_now(frozen, owner):
     assert fresh(frozen).override_reason == ""
 
 
-@pytest.mark.parametrize("reason", ["", "  \n"])
-def test_it_needs_a_reason(frozen, owner, stepped_up, reason):
-    with pytest.raises(Invalid):
-        actions.override(frozen, by=owner, reason=reason)
+def test_it_needs_a_reason(frozen, owner, stepped_up):
+    for reason in ("", "  \n"):
+        with pytest.raises(Invalid):
+            actions.override(frozen, by=owner, reason=reason)
 
 
 def test_it_needs_the_right_there(frozen, stepped_up):
@@ -358,30 +353,30 @@ def test_the_right_is_needed_on_everything_it_reaches(declare, held, wanted, all
     assert ChangeWindow.objects.get().state == "declared"
 
 
-@pytest.mark.parametrize("role", ["viewer", "auditor", "developer", "ci", None])
-def test_it_needs_a_role_that_may(declare, role):
-    with pytest.raises(Denied):
-        declare("freeze", by=world.account("someone", role, ("production", "*")))
+def test_it_needs_a_role_that_may(declare):
+    for role in ("viewer", "auditor", "developer", "ci", None):
+        with pytest.raises(Denied):
+            declare("freeze", by=world.account(f"a-{role}", role, ("production", "*")))
 
 
-@pytest.mark.parametrize(
-    ("how", "field"),
-    [
-        ({"kind": "thaw"}, "kind"),
-        ({"lasts": timedelta(0)}, "ends_at"),
-        ({"lasts": -HOUR}, "ends_at"),
-        ({"start": -HOUR, "lasts": MINUTE}, "ends_at"),
-        ({"lasts": timedelta(days=92, seconds=1)}, "ends_at"),
-        ({"reason": " "}, "reason"),
-        ({"by": events.SYSTEM, "environment": "producton"}, "environment"),
-        ({"by": events.SYSTEM, "service": "apy"}, "service"),
-        ({"by": events.SYSTEM, "environment": "' OR 1=1 --"}, "environment"),
-    ],
-)
-def test_what_makes_no_sense_is_refused_by_field(declare, how, field):
-    with pytest.raises(Invalid) as refusal:
-        declare(**{"kind": "freeze"} | how)
-    assert list(refusal.value.fields) == [field]
+NONSENSE = [
+    ({"kind": "thaw"}, "kind"),
+    ({"lasts": timedelta(0)}, "ends_at"),
+    ({"lasts": -HOUR}, "ends_at"),
+    ({"start": -HOUR, "lasts": MINUTE}, "ends_at"),
+    ({"lasts": timedelta(days=92, seconds=1)}, "ends_at"),
+    ({"reason": " "}, "reason"),
+    ({"environment": "producton"}, "environment"),
+    ({"service": "apy"}, "service"),
+    ({"environment": "' OR 1=1 --"}, "environment"),
+]
+
+
+def test_what_makes_no_sense_is_refused_by_field(declare):
+    for how, field in NONSENSE:
+        with pytest.raises(Invalid) as refusal:
+            declare(**{"kind": "freeze", "by": events.SYSTEM} | how)
+        assert list(refusal.value.fields) == [field], how
     assert ChangeWindow.objects.count() == 0
 
 
