@@ -37,19 +37,7 @@ def schedule(
     ``by`` must hold ``operations.schedule``, ``operations.request`` and the plan's own permission; all of it is asked
     again at each run. Raises ``Invalid`` with every field that is wrong.
     """
-    faults: dict[str, list[str]] = {}
-    try:
-        chosen: plans.Plan | None = plans.get(plan)
-    except plans.UnknownPlan:
-        chosen = None
-    if chosen is None or chosen.steered or not chosen.fits(subject):
-        faults["plan"] = [f"“{plan[:80]}” cannot be asked for on {subject}."]
-    faults |= _wrong_times(cron, time_zone)
-    if not reason.strip():
-        faults["reason"] = ["Say what it is for."]
-    if faults:
-        raise Invalid("This cannot be scheduled.", fields=faults)
-    assert chosen is not None
+    chosen = _fitting(subject, plan, cron, time_zone, reason)
     for permission in ("operations.schedule", "operations.request", chosen.permission):
         authorize(by, permission, subject)
     made = Schedule.objects.create(
@@ -70,6 +58,22 @@ def schedule(
     after = {"plan": plan, "cron": cron, "time_zone": time_zone, "params": made.params}
     events.record("operations.schedule", made, by=by, reason=reason, after=after)
     return made
+
+
+def _fitting(subject: Any, plan: str, cron: str, time_zone: str, reason: str) -> plans.Plan:
+    """The plan, when it and everything else fits; ``Invalid`` with every fault otherwise."""
+    faults = _wrong_times(cron, time_zone)
+    try:
+        chosen: plans.Plan | None = plans.get(plan)
+    except plans.UnknownPlan:
+        chosen = None
+    if chosen is None or chosen.steered or not chosen.fits(subject):
+        faults["plan"] = [f"“{plan[:80]}” cannot be asked for on {subject}."]
+    if not reason.strip():
+        faults["reason"] = ["Say what it is for."]
+    if chosen is None or faults:
+        raise Invalid("This cannot be scheduled.", fields=faults)
+    return chosen
 
 
 @functools.cache

@@ -35,20 +35,7 @@ def declare(
     ``Invalid`` for a span that ends before it starts, has ended, or lasts more than 92 days.
     """
     _authorize(by, environment, service)
-    faults: dict[str, list[str]] = {}
-    for field, name in {"environment": environment, "service": service}.items():
-        if name != ANY and not Scope.objects.filter(**{field: name}).exists():
-            # A slip of the pen would freeze nothing, and everybody would rely on it.
-            faults[field] = [f"There is no {field} “{name[:64]}”; * stands for all."]
-    if kind not in ChangeWindow.Kind.values:
-        faults["kind"] = ["It is either “freeze” or “maintenance”."]
-    if ends_at <= max(starts_at, clock.now()):
-        faults["ends_at"] = ["It must end after it starts, and not in the past."]
-    elif ends_at - starts_at > LONGEST:
-        faults["ends_at"] = [f"It lasts at most {LONGEST.days} days."]
-    if not reason.strip():
-        faults["reason"] = ["Say what it is for: people who have to wait will read it."]
-    if faults:
+    if faults := {**_wrong_place(environment, service), **_wrong_span(kind, starts_at, ends_at, reason)}:
         raise Invalid("This window cannot be declared.", fields=faults)
     window = ChangeWindow.objects.create(
         kind=kind,
@@ -76,6 +63,30 @@ def lift(window: ChangeWindow, *, by: Actor, reason: str = "") -> ChangeWindow:
     events.record("operations.lift", window, by=by, reason=reason)
     _ask_again(window)
     return window
+
+
+def _wrong_place(environment: str, service: str) -> dict[str, list[str]]:
+    """A slip of the pen would freeze nothing, and everybody would rely on it."""
+    named = {"environment": environment, "service": service}
+    unknown = {
+        field: name
+        for field, name in named.items()
+        if name != ANY and not Scope.objects.filter(**{field: name}).exists()
+    }
+    return {field: [f"There is no {field} “{name[:64]}”; * stands for all."] for field, name in unknown.items()}
+
+
+def _wrong_span(kind: str, starts_at: datetime, ends_at: datetime, reason: str) -> dict[str, list[str]]:
+    faults: dict[str, list[str]] = {}
+    if kind not in ChangeWindow.Kind.values:
+        faults["kind"] = ["It is either “freeze” or “maintenance”."]
+    if ends_at <= max(starts_at, clock.now()):
+        faults["ends_at"] = ["It must end after it starts, and not in the past."]
+    elif ends_at - starts_at > LONGEST:
+        faults["ends_at"] = [f"It lasts at most {LONGEST.days} days."]
+    if not reason.strip():
+        faults["reason"] = ["Say what it is for: people who have to wait will read it."]
+    return faults
 
 
 def _authorize(by: Actor, environment: str, service: str) -> None:

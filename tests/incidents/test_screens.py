@@ -208,6 +208,17 @@ def test_panels_on_other_screens(estate, rf):
     assert panels.open_incidents(request, None) is None
 
 
+def test_the_incident_leads_to_what_can_be_done_to_its_component_because_of_it(estate, page):
+    incident = states.classified(estate)
+    address = reverse("component-plans", args=[incident.component.slug]) + f"?cause=incidents.incident:{incident.pk}"
+    shown = page(estate.first, incident.get_absolute_url()).content.decode()
+    assert (f'href="{address}"' in shown) == bool(incident.component.connection)
+    incident.component.connection = incident.component.slug
+    incident.component.save()
+    assert f'href="{address}"' in page(estate.first, incident.get_absolute_url()).content.decode()
+    assert page(estate.first, address).status_code == 200
+
+
 def test_deliver_shows_the_page_on_the_detail(estate, page):
     incident = states.classified(estate)
     reconcile.deliver()
