@@ -29,6 +29,7 @@ class Edge(Unit):
             "binary": str(self.binary),
             "url": f"http://127.0.0.1:{self.port}",
             "access_log": str(self.prefix / "logs" / "access.json"),
+            "fragments": ["headers"],
         }
         self.driver = Nginx(self.facts, SecretStore())
         self.daemon = Daemon(lab, self.name, self.driver.command(), self.check, prepare=self.prepare, grace=3)

@@ -45,12 +45,13 @@ def cluster(key: str) -> list[str]:
     try:
         file = known()
         own = file.get(key)
-        reached = {f"{own.get('host')}:{own.get('port')}", *own.get("peers", ())}
     except DriverError:
         return []
-    same = [each for each in file.keys() if file.get(each).get("driver") == own["driver"]]  # noqa: SIM118 (no mapping)
-    facts = {each: file.get(each) for each in same}
-    return [each for each, one in facts.items() if f"{one.get('host')}:{one.get('port')}" in reached]
+    peers = own.get("peers") or []
+    others = [each for each in file.keys() if each != key]  # noqa: SIM118 (it is no mapping)
+    facts = {each: file.get(each) for each in others}
+    same = [each for each, one in facts.items() if one["driver"] == own["driver"]]
+    return sorted([key, *(each for each in same if f"{facts[each].get('host')}:{facts[each].get('port')}" in peers)])
 
 
 def changed_together(subject: Any) -> str:

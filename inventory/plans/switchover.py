@@ -35,7 +35,8 @@ class SwitchOver(Plan):
     title = "Switch over from {subject}"
     summary = (
         "Another member of the cluster takes the writes. Writes are refused for a moment, usually well below two "
-        "seconds; sessions that hold transactions or locks on the old primary are closed. No acknowledged write is lost."
+        "seconds; sessions that hold transactions or locks on the old primary are closed. No acknowledged write is "
+        "lost."
     )
     permission = "inventory.operate_risky"
     observes = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -12,7 +13,7 @@ from msgspec import Meta
 from drivers.acts import Act, Condition, Parameters, Risk
 from drivers.base import Driver
 from drivers.errors import InvalidInput, TransientError
-from inventory.plans import DriverPlan
+from inventory.plans import DriverPlan, connect
 from operations import plan
 from operations.models import Operation
 from operations.schema_form import PlanForm
@@ -458,3 +459,27 @@ def test_every_registered_plan_has_a_form_that_its_own_schema_accepts():
             lines = "Text" if wanted.get("format") == "text" else "CharField"
             expected = "TypedChoiceField" if "enum" in wanted else kinds.get(wanted["type"], lines)
             assert found == expected, f"{known.kind}.{name}: {json.dumps(shape)}"
+
+
+def test_only_named_peers_are_changed_together(tmp_path, settings):
+    file = tmp_path / "connections.json"
+    database = {"driver": "mariadb", "host": "10.0.0.1", "user": "portal", "password": "env:PASSWORD"}
+    edge = {"driver": "nginx", "prefix": "/edge", "binary": "/nginx", "url": "http://127.0.0.1:1", "access_log": "/log"}
+    known = {
+        "one": {**database, "port": 1, "peers": ["10.0.0.1:2"]},
+        "two": {**database, "port": 2, "peers": ["10.0.0.1:1"]},
+        "other": {**database, "port": 3},
+        "edge-a": edge,
+        "edge-b": edge,
+    }
+    file.write_text(json.dumps({"version": 1, "connections": known}))
+    settings.CONNECTIONS_FILE = file
+    assert [connect.cluster(key) for key in known] == [
+        ["one", "two"],
+        ["one", "two"],
+        ["other"],
+        ["edge-a"],
+        ["edge-b"],
+    ]
+    targets = [connect.changed_together(SimpleNamespace(connection=key, slug=f"slug of {key}")) for key in known]
+    assert targets == ["the cluster of one"] * 2 + ["slug of other", "slug of edge-a", "slug of edge-b"]
