@@ -17,7 +17,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def claim(at, settings):
+def claim(at, settings, monkeypatch):
+    monkeypatch.setattr("portal.dispatch._send", lambda *nobody_listens: None)
     settings.OPERATIONS_LEASE_SECONDS = 0.4
     held = leases.claim(at("queued").pk)
     yield held
