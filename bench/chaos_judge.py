@@ -139,7 +139,7 @@ def _servers_show(cast: Cast, operations: list[tuple[Wanted, Operation]]) -> Ite
         if not undone and told != len(sets):
             yield f"{server.name} counted {told} CONFIG SET, {len(sets)} operations are done"
         last = {each.params["name"]: each.params["value"] for each in sets}
-        if not undone and last != now:
+        if not undone and last != {name: now[name] for name in last}:
             yield f"{server.name} has {now}, and should have {last}"
         if kept != KEPT or (cached and not undone):
             yield f"{server.name} has {cached} keys that were to be deleted and {kept} of {KEPT} that were not"
