@@ -8,11 +8,11 @@ from typing import Any
 
 import structlog
 from django.db import Error
-from django.db.models import F, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from operations import actions, lifecycle, plan, queries, redaction
 from operations.actions.asking import ADVANCE
-from operations.models import Operation, Schedule
+from operations.models import Operation, OperationQuerySet, Schedule
 from operations.models.schedule import upcoming
 from portal import clock, events
 from portal.dispatch import nudge
@@ -39,12 +39,24 @@ def send_due() -> int:
         | Q(sent_at__lt=F("lease_until"), lease_until__lte=now)
         | Q(sent_at__lt=F("not_before"), not_before__lte=now)
     )
-    rows = Operation.objects.due(now).filter(unsent).order_by("priority", "number").values_list("pk", "queue")[:BATCH]
-    due = list(rows)
+    rows = Operation.objects.due(now).filter(unsent, ~Q(state=lifecycle.QUEUED) | Q(pk__in=_turns(now)))
+    due = list(rows.order_by("priority", "number").values_list("pk", "queue")[:BATCH])
     Operation.objects.filter(pk__in=[pk for pk, _ in due]).update(sent_at=now)
     for pk, queue in due:
         nudge(ADVANCE, pk, queue=queue)
     return len(due)
+
+
+def _turns(now: datetime) -> OperationQuerySet:
+    """The queued operations whose turn it is: the first in line for each target that nothing holds.
+
+    The others would only be told to wait, and a line of thousands would drown what can begin in messages.
+    """
+    queued = Operation.objects.due(now).filter(state=lifecycle.QUEUED)
+    holders = Operation.objects.filter(target=OuterRef("target"), mutating=True, state__in=lifecycle.HOLDING)
+    lines = queued.filter(mutating=True).filter(~Exists(holders))
+    first = lines.order_by("target", "priority", "number").distinct("target").values("pk")
+    return queued.filter(Q(mutating=False) | Q(pk__in=first)).order_by().values("pk")
 
 
 def ask_for_scheduled() -> int:

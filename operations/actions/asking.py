@@ -11,7 +11,7 @@ import jsonschema
 from django.db import IntegrityError, connection, models, transaction
 
 from operations import approvals as agreements
-from operations import lifecycle, plan, redaction
+from operations import lifecycle, plan, queries, redaction
 from operations.models import Approval, OnFailure, Operation, Priority, Step
 from portal import clock, events
 from portal.dispatch import nudge
@@ -241,9 +241,13 @@ def _queue_if_agreed(operation: Operation) -> Operation:
     votes = operation.approvals.select_related("account") if operation.approvals_needed else []
     agreed = len(agreements.counting(operation, votes))
     if operation.state == lifecycle.AWAITING_APPROVAL and agreed >= operation.approvals_needed:
-        move(operation, "queue", by=events.SYSTEM, sent_at=clock.now(), valid_until=None)
+        # Whoever stands behind others is called when its turn comes: a message now would be work for nothing.
+        its_turn = not operation.mutating or not queries.ahead(operation).exists()
+        sent = clock.now() if its_turn else None
+        move(operation, "queue", by=events.SYSTEM, sent_at=sent, valid_until=None)
         events.record("operations.queue", operation, by=events.SYSTEM, operation_id=operation.pk)
-        nudge(ADVANCE, operation.pk, queue=operation.queue)
+        if its_turn:
+            nudge(ADVANCE, operation.pk, queue=operation.queue)
     return operation
 
 

@@ -11,6 +11,7 @@ from operations.models import Operation
 from portal import clock
 from portal.dispatch import reconcilers
 from portal.errors import IllegalTransition
+from tests import world
 
 pytestmark = pytest.mark.django_db
 
@@ -97,3 +98,37 @@ def test_it_runs_each_second_and_its_task_is_the_workers_entry(at, sent):
     tasks.advance(str(operation.pk))
     operation.refresh_from_db()
     assert operation.state == "running"
+
+
+def line_of(at, length):
+    """One operation at work on a target, and so many that wait for it."""
+    subject = world.component("production/us-central/busy", service="api")
+    running = at("running", subject=subject)
+    set_row(running, lease_owner="w", lease_until=clock.now() + timedelta(hours=1))
+    return running, [at("queued", subject=subject) for _ in range(length)]
+
+
+def test_what_stands_behind_others_is_not_sent(at, sent):
+    running, waiting = line_of(at, 3)
+    Operation.objects.filter(state="queued").update(sent_at=None)
+    assert sweep(sent) == []
+    set_row(running, state="done", lease_owner="", lease_until=None, finished_at=clock.now())
+    assert sweep(sent) == [(waiting[0].pk, "default")]
+
+
+def test_asking_for_what_has_to_wait_sends_no_message(at, settled, monkeypatch):
+    nudged = []
+    monkeypatch.setattr(actions.asking, "nudge", lambda task, pk, queue: nudged.append(pk))
+    _, waiting = line_of(at, 2)
+    free = at("queued")
+    assert [one.sent_at for one in waiting] == [None, None]
+    assert {one.pk for one in waiting}.isdisjoint(nudged)
+    assert free.pk in nudged
+
+
+def test_a_long_line_at_one_target_hides_no_other_target(at, sent, monkeypatch):
+    monkeypatch.setattr(reconcile, "BATCH", 2)
+    line_of(at, 12)
+    free = at("queued")
+    Operation.objects.filter(state="queued").update(sent_at=None)  # the broker forgot everything
+    assert sweep(sent) == [(free.pk, "default")]
