@@ -125,14 +125,14 @@ class Act:
 class StepDraft:
     """A step before it is stored: which act, the sentence people read, and its arguments (JSON, no secrets).
 
-    ``sends``: the lines that will go to the target. ``conditions``: what was seen to hold, as ``text`` and ``seen``.
+    ``sends``: the lines that will go to the target. ``conditions``: what was seen to hold, a sentence each.
     """
 
     act: str
     title: str
     arguments: Report = field(default_factory=dict)
     sends: list[str] = field(default_factory=list)
-    conditions: list[dict[str, str]] = field(default_factory=list)
+    conditions: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

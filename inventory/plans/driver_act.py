@@ -95,7 +95,7 @@ class DriverPlan(Plan):
         except DriverError as error:
             raise Conflict(f"{subject} cannot be looked at now: {error}") from None
         arguments = {"connection": subject.connection, "before": before}
-        held = [{"text": each.text, "seen": each.seen} for each in conditions]
+        held = [each.text for each in conditions]
         return [StepDraft(self.offered.name, self._says(params), arguments, sends, held)]
 
     def _says(self, params: Output) -> str:

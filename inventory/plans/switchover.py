@@ -112,7 +112,7 @@ class SwitchOver(Plan):
         except DriverError as error:
             raise Conflict(f"The cluster cannot be looked at now: {error}") from None
         arguments = {"connection": subject.connection, "to": params["to"], "before": seen}
-        held = [{"text": each.text, "seen": each.seen} for each in conditions]
+        held = [each.text for each in conditions]
         steps = [StepDraft(step.name, step.title, arguments) for step in STEPS]
         return [StepDraft(STEPS[0].name, STEPS[0].title, arguments, conditions=held), *steps[1:]]
 

@@ -19,8 +19,8 @@ from portal.lifecycle import State
 class Step(models.Model):
     """One step as it was planned, and how it goes.
 
-    ``sends`` are the lines an approver reads: what goes to the target. ``conditions`` is what held when it was planned,
-    as objects of ``text`` and ``seen``; they are asked again immediately before the act.
+    ``sends`` are the lines an approver reads: what goes to the target. ``conditions`` are the sentences that held when
+    it was planned; they are asked again immediately before the act.
 
     ``acted`` is set before the world is touched: a step that found its effect already there and did nothing is not
     taken back. ``attempts`` counts tries of doing, ``undo_attempts`` tries of undoing.

@@ -479,6 +479,7 @@ def test_a_moved_message_goes_nowhere_else_and_keeps_its_bytes(broker):
 
 
 def test_a_move_is_declined_where_looking_would_drop_messages(broker):
+    broker.queue("bin")
     broker.queue("quorum.dead", **{"x-queue-type": "quorum", "x-delivery-limit": 2})
     assert unmet(MoveMessages(), broker.driver(), {"queue": "quorum.dead"}) == ["the limit is 2"]
     assert unmet(MoveMessages(), broker.driver(), {"queue": "bin", "to": "none"}) == ["there is no such queue"]

@@ -1,5 +1,6 @@
 """Leftovers are recognised by pid and start time, and stopped with everything they started."""
 
+import functools
 import json
 import signal
 import subprocess
@@ -13,7 +14,9 @@ from portal.embedded import process
 
 @pytest.fixture
 def sleeper():
-    with subprocess.Popen(["sleep", "60"], start_new_session=True) as child:
+    # A suite that runs in the background of a shell may have been told to ignore SIGINT, and children inherit that.
+    heeds = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(["sleep", "60"], start_new_session=True, preexec_fn=heeds) as child:
         yield child
         child.kill()
 

@@ -275,7 +275,7 @@ def test_no_request_fails_while_workers_are_reloaded(staging):
     for one in loads:
         one.join()
     assert app.workers("a")[0].pid != before.pid
-    assert len(seen) > 50
+    assert len(seen) > 20
     assert set(seen) == {200}
 
 

@@ -35,7 +35,7 @@ class Telling(Plan):
 
     def draft(self, subject, params):
         arguments = {"before": {"level": 3, "tags": ["a", "b"], "note": "é <b>"}}
-        held = [{"text": "It answers", "seen": "in 3 ms"}, {"text": "It is free", "seen": ""}]
+        held = ["It answers in 3 ms.", "It is free."]
         return [StepDraft("tell", "Tell them", arguments, ["SET level <4>", "GET level"], held)]
 
     def do(self, ctx):
@@ -76,7 +76,7 @@ def test_it_holds_everything_about_one_operation(browser, telling, owner):
     for words in (
         *("Tell production/us-central/api", "the whole house", "They have to know.", "production/us-central/play"),
         *('{"words": "<i>"}', telling.plan_digest, "Owner,", "Tell them"),
-        *("It answers (in 3 ms)", "It is free", "Sent SET level <4> GET level", "Said is said."),
+        *("It answers in 3 ms.", "It is free.", "Sent SET level <4> GET level", "Said is said."),
         '{"level": 3, "note": "é <b>", "tags": ["a", "b"]}',
         *('{"level": 4, "nothing": null, "ok": true}', "told <them>", "1 try", "approved"),
     ):

@@ -14,6 +14,8 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from deployments import intake
+from drivers.connections import load
+from tests.drivers import daemons
 from tests.drivers.load import Load
 from tests.need import need
 from tests.ports import free
@@ -195,6 +197,46 @@ def test_a_version_from_ci_to_production(portal, browser):
         expect(owner.page.locator("main .state-line")).to_contain_text("Succeeded", timeout=150_000)
     assert (east.failures, central.failures) == ([], [])
     assert owner.faults == []
+
+
+def test_a_driver_acts_on_the_real_cache_and_its_record_can_be_kept(portal, browser):
+    """Any act of a driver: its form, what would be sent, what is there before, and afterwards the record of it all."""
+    on_call = Someone(portal, browser, "on-call")
+    on_call.go("/components/production/us-central/cache/operate/redis.set-parameter/")
+    on_call.answer("Set", param_name="maxmemory-samples", param_value="7", reason="Evict more precisely.")
+    main = on_call.page.locator("main")
+    expect(main).to_contain_text("CONFIG SET maxmemory-samples 7")
+    here = on_call.page.url
+    on_call.press("Run it")
+    on_call.go(here)
+    expect(main.locator(".operation-state")).to_contain_text("Done", timeout=30_000)
+    cache = load(portal.folder / "lab" / "connections.json").driver("production/us-central/cache")
+    assert cache.setting("maxmemory-samples") == "7"
+    expect(on_call.go(f"{here}record/").locator("main")).to_contain_text("Evict more precisely.")
+    assert on_call.faults == []
+
+
+def test_the_database_is_switched_over_when_somebody_else_agrees(portal, browser):
+    """A plan of high risk in production: seven steps to read, the agreement of another person with a second factor."""
+    need(daemons.MARIADB, package="mariadb-server")
+    owner = Someone(portal, browser, "operations-owner")
+    owner.go("/components/production/us-central/database/operate/mariadb.switch-over/")
+    owner.answer("Switch over", param_to="production/us-east/database", reason="Kernel update in us-central.")
+    here = owner.page.url
+    owner.press("Run it")
+    second = Someone(portal, browser, "second-operations-owner")
+    second.go(here)
+    second.press("Approve")
+    if "/step-up/" in second.page.url:
+        second.step_up()
+        second.answer("Approve")
+    second.go(here)
+    expect(second.page.locator("main .operation-state")).to_contain_text("Done", timeout=60_000)
+    known = load(portal.folder / "lab" / "connections.json")
+    places = ("us-central", "us-east")
+    roles = [known.driver(f"production/{place}/database").observe().facts["role"] for place in places]
+    assert roles == ["replica", "primary"]
+    assert owner.faults + second.faults == []
 
 
 def test_the_audit_trail_of_all_this_is_whole(portal):

@@ -201,9 +201,8 @@ class RabbitWorld(World):
     def picture(self) -> Any:
         self.broker.come_back()
         queues = {name: [message.body for message in held] for name, held in self.broker.queues.items()}
-        return json.loads(
-            json.dumps([queues, dict(self.broker.consumers), self.broker.permissions, self.broker.policies])
-        )
+        consumers = {name: held for name, held in self.broker.consumers.items() if held}
+        return json.loads(json.dumps([queues, consumers, self.broker.permissions, self.broker.policies]))
 
     def prepare(self, act: Act[Any, Any]) -> None:
         self.broker.queues["orders"] = [amqp.Message("fresh")]
