@@ -12,7 +12,7 @@ from django.db.models import Exists, F, OuterRef, Q
 
 from operations import actions, lifecycle, plan, queries, redaction
 from operations.actions.asking import ADVANCE
-from operations.models import Operation, OperationQuerySet, Schedule
+from operations.models import Operation, Schedule
 from operations.models.schedule import upcoming
 from portal import clock, events
 from portal.dispatch import nudge
@@ -47,7 +47,7 @@ def send_due() -> int:
     return len(due)
 
 
-def _turns(now: datetime) -> OperationQuerySet:
+def _turns(now: datetime) -> Any:
     """The queued operations whose turn it is: the first in line for each target that nothing holds.
 
     The others would only be told to wait, and a line of thousands would drown what can begin in messages.

@@ -27,6 +27,8 @@ from tests.drivers.daemons import until
 from tests.drivers.load import Load
 from tests.drivers.simulated.app import AppWorld, ServiceWorld
 
+pytestmark = pytest.mark.long
+
 
 class RealService(ServiceWorld):
     """The service of the fixture `service_facts`; where nothing answers, neither PM2 nor edge runs."""

@@ -19,7 +19,7 @@ from tests.drivers.contract import Contract, World
 from tests.inventory.worlds import DriverActWorld
 from tests.operations.worlds import Hook, Killed, ask, drive, hooked, registered
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.long]
 CONTRACTS: tuple[type[Contract], ...] = (
     test_nginx.TestContract,
     test_pm2.TestContract,

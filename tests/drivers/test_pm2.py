@@ -29,6 +29,8 @@ from tests.drivers.daemons import free_port, until
 from tests.drivers.load import Load
 from tests.drivers.simulated.pm2 import Pm2World, ProcessesWorld
 
+pytestmark = pytest.mark.long
+
 
 class RealProcesses(ProcessesWorld):
     """`api-a` of this run's own PM2 home, beside whatever else runs there."""

@@ -32,6 +32,8 @@ from tests.drivers.rabbit import PASSWORD, Application, started
 from tests.drivers.simulated.rabbitmq import EXAMPLES, FREE_TEXT, OLD_POLICY, RabbitWorld
 from tests.drivers.tls_front import certified, cut_off, tls_front
 
+pytestmark = pytest.mark.long
+
 PLACE = "a/b %2F"
 """A virtual host whose name must be quoted whole."""
 

@@ -19,6 +19,8 @@ from portal.embedded import ports, process, state
 from portal.management.commands.up import Command
 from tests.ports import free
 
+pytestmark = pytest.mark.long
+
 MANAGE = [sys.executable, str(state.REPOSITORY / "manage.py"), "up"]
 
 

@@ -22,7 +22,7 @@ from tests.operations import test_sigkill as harness
 from tests.operations.test_sigkill import broker
 
 __all__ = ["broker"]
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180), pytest.mark.long]
 PATIENCE = 60
 # The promise is two seconds; a machine that runs other tests beside this one gets some more.
 PROMISE, MARGIN = 2.0, 5.0

@@ -20,6 +20,8 @@ from tests.lab.conftest import available, traces, until
 from tests.need import need
 from tests.ports import for_a_lab
 
+pytestmark = pytest.mark.long
+
 CENTRAL, EAST = "production/us-central/cache", "production/us-east/cache"
 SENTINEL = "production/us-central/sentinel"
 PRIMARY, REPLICA = "production/us-central/database", "production/us-east/database"

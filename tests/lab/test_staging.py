@@ -26,6 +26,8 @@ from lab import files, ports, releases
 from lab.layout import REPOSITORY, SERVICES
 from tests.lab.conftest import Running, traces, until
 
+pytestmark = pytest.mark.long
+
 CELL = "staging/us-central"
 COMPONENTS = sorted(f"{CELL}/{name}" for name in (*SERVICES, "nginx", "pm2", "cache", "objects"))
 

@@ -24,6 +24,8 @@ from lab.unit import DOWN, UP
 from tests.lab.conftest import Running, traces, until
 from tests.ports import for_a_lab
 
+pytestmark = pytest.mark.long
+
 EDGE, CACHE = "staging/us-central/nginx", "staging/us-central/cache"
 
 

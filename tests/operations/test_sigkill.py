@@ -32,7 +32,7 @@ from tests import world
 from tests.operations.counting import DONE, KIND, STEPS, UNDONE, Counting, found
 from tests.ports import somewhere
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180), pytest.mark.long]
 PATIENCE = 90
 """Seconds until a test gives up on its operations."""
 # As in worker_settings, less what passes between writing a lease and reading it.

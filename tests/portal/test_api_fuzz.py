@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,12 +22,13 @@ from access import actions as access
 from deployments import actions as deployments
 from identity.models import Account, ApiToken
 from incidents import actions as incidents
-from portal import events
+from operations import actions as operations
+from portal import clock, events
 from tests import world
 from tests.operations.conftest import At, at, counting
 
 __all__ = ["at", "counting"]
-EXAMPLES = 5
+EXAMPLES = 5 if os.environ.get("CI") == "true" else 2
 """Requests per route and mode."""
 SETTINGS = settings(
     max_examples=EXAMPLES,
@@ -85,7 +88,13 @@ def present(everybody, at: At) -> dict[str, str]:
     world.component("staging/us-central/api")
     deployment = deployments.request(artifact, by=account, environment=world.environment("staging"))
     incident = incidents.open(component.environment, by=account, title="Something is wrong", component=component)
+    soon = {"starts_at": clock.now(), "ends_at": clock.now() + timedelta(hours=1)}
+    window = operations.declare(by=account, kind="maintenance", reason="Kernel update.", **soon)
+    nightly = {"plan": "inventory.reload", "cron": "30 4 * * *", "reason": "Memory grows."}
     return {
+        "plans": "inventory.reload",
+        "windows": str(window.pk),
+        "schedules": str(operations.schedule(component, by=account, **nightly).pk),
         "components": str(component.pk),
         "dependencies": str(dependency.pk),
         "data-centers": component.data_center.slug,

@@ -19,7 +19,7 @@ from portal import events
 from tests import world
 from tests.drivers.load import Load
 
-pytestmark = [pytest.mark.django_db, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.django_db, pytest.mark.timeout(240), pytest.mark.long]
 RATE = 50
 
 

@@ -19,7 +19,7 @@ from tests.operations import test_sigkill as harness
 from tests.operations.test_sigkill import broker
 
 __all__ = ["broker"]
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(360)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(360), pytest.mark.long]
 RELOAD, CANARY = "inventory.reload", "deployments.canary"
 RATE = 20.0
 """Requests a second on each service; what 50 do is measured where no worker dies."""
