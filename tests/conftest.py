@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import connection, connections
 from django.db.backends.postgresql.operations import DatabaseOperations
 from rest_framework.test import APIClient
 from xdist.scheduler import LoadScopeScheduling
@@ -71,8 +71,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
-    """pytest-django asks for this just before it makes the test database."""
+    """pytest-django asks for this just before it makes the test database.
+
+    Threads of tests that end without closing their connection keep a place in the pool for good, so it is larger here.
+    """
     copy_the_migrated_database()
+    connections["default"].settings_dict["OPTIONS"]["pool"]["max_size"] = 40
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -38,8 +38,10 @@ function open() {
 
 function opened() {
   wait = FIRST_WAIT;
-  // What changed while nobody listened is not known, so everything is fetched.
+  // What changed while nobody listened is not known, so everything is fetched. Between the page and the first listening
+  // that is a moment only: enough for one thing to come to its end, and then no further change would tell.
   if (lostAt) all();
+  else living().filter((element) => topicsOf(element).some((topic) => topic.includes(":"))).forEach(refresh);
   lostAt = 0;
   mark();
 }

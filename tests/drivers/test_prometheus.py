@@ -68,6 +68,7 @@ def server(ground):
     with serving(ground, "--web.enable-lifecycle") as made:
         driver = Prometheus({"url": made.url}, SecretStore())
         until(lambda: driver.query("instances"))
+        until(lambda: driver.query('up{job="self"} == 1'))  # on a busy machine the first readings come too late
         until(lambda: driver.observe().readings["alerts_firing"] == 1)
         yield made
 
