@@ -36,6 +36,7 @@ THROWAWAY = {
     "max_wal_senders": "0",
     "shared_buffers": "48MB",
     "autovacuum": "off",
+    "max_connections": "200",
 }
 
 
