@@ -7,10 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import django_filters
+from django.core.cache import cache
 from django.http import HttpRequest
 
 from operations import lifecycle, plan
 from operations.models import Operation, OperationQuerySet
+
+REMEMBERED = 30
+"""Seconds. Every list would otherwise look through all operations for the few environments there are."""
 
 
 def _kinds() -> list[tuple[str, str]]:
@@ -18,14 +22,18 @@ def _kinds() -> list[tuple[str, str]]:
 
 
 def _environments_of(request: HttpRequest | None) -> Callable[[], list[tuple[str, str]]]:
-    """The choices of the environment filter, asked for once and only when they are needed."""
+    """The choices of the environment filter: asked for when they are needed, and remembered for each reader a while."""
+
+    def seen() -> list[tuple[str, str]]:
+        assert request is not None
+        rows = Operation.objects.visible_to(request.user).order_by("scope__environment")
+        return [(slug, slug) for slug in rows.values_list("scope__environment", flat=True).distinct()]
 
     @functools.cache
     def choices() -> list[tuple[str, str]]:
         if request is None:
             return []
-        seen = Operation.objects.visible_to(request.user).order_by("scope__environment")
-        return [(slug, slug) for slug in seen.values_list("scope__environment", flat=True).distinct()]
+        return cache.get_or_set(f"operations.environments:{request.user.pk}", seen, REMEMBERED) or []
 
     # A form copies its fields deeply: a plain function is left as it is, anything else drags the request along.
     return lambda: choices()

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 from celery.signals import worker_ready, worker_shutdown
+from django.core.cache import cache
 from django.db import Error, close_old_connections, connection
 from django.db.models import Max
 
@@ -61,6 +62,11 @@ def unserved() -> list[Unserved]:
     with connection.cursor() as cursor:
         cursor.execute(_UNSERVED, {"now": now, "absent": now - ABSENT_AFTER})
         return [Unserved(*row) for row in cursor.fetchall()]
+
+
+def lately_unserved() -> list[Unserved]:
+    """``unserved`` as it was at most five seconds ago, for lists that are asked for all the time."""
+    return cache.get_or_set("operations.unserved", unserved, EVERY_SECONDS) or []
 
 
 def last_seen(queue: str) -> datetime | None:

@@ -56,7 +56,7 @@ def operation_list(request: HttpRequest) -> HttpResponse:
         topic="operations.operation",
         caption="Operations",
     )
-    context = {"table": table, "title": "Operations", "unserved": presence.unserved()}
+    context = {"table": table, "title": "Operations", "unserved": presence.lately_unserved()}
     return page(request, "operations/operation_list.html", context)
 
 
