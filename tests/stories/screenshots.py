@@ -29,6 +29,7 @@ KEPT = {
     "operation": "operation-1280-light",
     "deployment": "deployment-1280-light",
     "service": "service-1280-light",
+    "switchover": "switchover-1280-light",
 }
 
 
@@ -62,7 +63,19 @@ def _happenings(portal: Portal, owner: Someone, on_call: Someone) -> dict[str, s
     on_call.go(incident)
     on_call.press("Acknowledge")
     deployment = _waiting_deployment(portal, owner)
+    owner.go("/components/production/us-central/database/operate/mariadb.switch-over/")
+    owner.answer("Switch over", param_to="production/us-east/database", reason="Kernel update in us-central.")
+    switchover = owner.page.url.removeprefix(portal.address)
     return {
+        "act": "/components/production/us-central/cache/operate/",
+        "act-form": "/components/production/us-central/cache/operate/redis.set-parameter/",
+        "switchover": switchover,
+        "record": f"{operation}record/",
+        "plans": "/plans/",
+        "plan": "/plans/mariadb.switch-over/",
+        "schedules": "/schedules/",
+        "windows": "/windows/",
+        "window-declare": "/windows/declare/",
         "dashboard": "/",
         "topology": "/environments/production/topology/",
         "service": "/services/billing/",
