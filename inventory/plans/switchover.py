@@ -111,10 +111,13 @@ class SwitchOver(Plan):
             seen = cluster.look()
         except DriverError as error:
             raise Conflict(f"The cluster cannot be looked at now: {error}") from None
-        arguments = {"connection": subject.connection, "to": params["to"], "before": seen}
+        where = {"connection": subject.connection, "to": params["to"]}
         held = [each.text for each in conditions]
-        steps = [StepDraft(step.name, step.title, arguments) for step in STEPS]
-        return [StepDraft(STEPS[0].name, STEPS[0].title, arguments, conditions=held), *steps[1:]]
+        sends = _sends(cluster)
+        # What is there before is shown once; the other steps keep it to find the way back.
+        first, others = STEPS[0], STEPS[1:]
+        steps = [StepDraft(each.name, each.title, {**where, "seen": seen}, sends[each.name]) for each in others]
+        return [StepDraft(first.name, first.title, {**where, "before": seen}, sends[first.name], held), *steps]
 
     @staticmethod
     def _cluster(members: dict[str, Driver], old: str, new: str) -> Switchover:
@@ -128,14 +131,36 @@ class SwitchOver(Plan):
         return self._of(ctx).conditions()
 
     def _done(self, step: switchover.Step, ctx: StepContext) -> bool:
-        return step.done(self._of(ctx), ctx.arguments["before"])
+        return step.done(self._of(ctx), _seen(ctx))
 
     def _do(self, step: switchover.Step, ctx: StepContext) -> Output:
-        return step.do(self._of(ctx), ctx.arguments["before"], _call(ctx))
+        return step.do(self._of(ctx), _seen(ctx), _call(ctx))
 
     def _undo(self, step: switchover.Step, ctx: StepContext) -> Output:
-        step.undo(self._of(ctx), ctx.arguments["before"], _call(ctx))
+        step.undo(self._of(ctx), _seen(ctx), _call(ctx))
         return {}
+
+
+def _seen(ctx: StepContext) -> Output:
+    """Where every member stood when the plan was made."""
+    seen: Output = ctx.arguments.get("before") or ctx.arguments["seen"]
+    return seen
+
+
+def _sends(cluster: Switchover) -> dict[str, list[str]]:
+    """The statements of each step, as an operator would type them, by the step's name."""
+    old, new = cluster.old.where, cluster.new.where
+    host, _, port = new.rpartition(":")
+    follow = f"CHANGE MASTER TO MASTER_HOST='{host}', MASTER_PORT={port}, MASTER_USE_GTID=slave_pos; START SLAVE"
+    return {
+        "fence": [f"{old}: SET GLOBAL read_only = 1", f"{old}: KILL CONNECTION of each session that writes"],
+        "catch-up": [f"{new}: SELECT MASTER_GTID_WAIT(the position of {old}, {switchover.CATCH_UP_SECONDS})"],
+        "promote": [f"{new}: STOP SLAVE; RESET SLAVE ALL", f"{new}: SET GLOBAL read_only = 0"],
+        "rejoin": [f"{old}: {follow}"],
+        "repoint": [f"{node.where}: {follow}" for node in cluster.others.values()],
+        "protect": [f"{new}: SET GLOBAL rpl_semi_sync_master_enabled = 1, if it was on at {old}"],
+        "verify": [f"{node.where}: SHOW ALL SLAVES STATUS" for node in cluster.members.values()],
+    }
 
 
 def _call(ctx: StepContext) -> Call:
