@@ -115,8 +115,8 @@ class SwitchOver(Plan):
         held = [each.text for each in conditions]
         sends = _sends(cluster)
         # What is there before is shown once; the other steps keep it to find the way back.
-        first, others = STEPS[0], STEPS[1:]
-        steps = [StepDraft(each.name, each.title, {**where, "seen": seen}, sends[each.name]) for each in others]
+        first, rest = STEPS[0], STEPS[1:]
+        steps = [StepDraft(each.name, each.title, {**where, "seen": seen}, sends[each.name]) for each in rest]
         return [StepDraft(first.name, first.title, {**where, "before": seen}, sends[first.name], held), *steps]
 
     @staticmethod
