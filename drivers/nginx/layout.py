@@ -5,11 +5,14 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from drivers import names
+from drivers.commands import run
+from drivers.errors import DriverError
 from drivers.locks import exclusive, replace_text
 from drivers.nginx import generations, render
 
@@ -20,6 +23,16 @@ def worker_user() -> str | None:
         return None
     nobody = pwd.getpwnam("nobody")
     return f"nobody {grp.getgrgid(nobody.pw_gid).gr_name}"
+
+
+def _keeps_alive(binary: Path) -> bool:
+    """Whether this nginx knows `keepalive_min_timeout`: since 1.27.4. One that does not say is taken for a new one."""
+    try:
+        said = run([binary, "-v"], seconds=5, env={}).error
+    except DriverError:
+        return True
+    found = re.search(r"nginx/(\d+)\.(\d+)\.(\d+)", said)
+    return found is None or tuple(map(int, found.groups())) >= (1, 27, 4)
 
 
 def lay_out(
@@ -48,7 +61,10 @@ def lay_out(
     for folder in ("logs", "temp", "generations"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     with exclusive(root / "edge.lock"):
-        replace_text(root / "nginx.conf", render.static_conf(root, port, services, worker_user(), daemon, kept))
+        text = render.static_conf(
+            root, port, services, worker_user(), daemon, kept, keeps_alive=_keeps_alive(Path(binary))
+        )
+        replace_text(root / "nginx.conf", text)
         _bring_to(generations.Store(root), services)
     return {
         "driver": "nginx",

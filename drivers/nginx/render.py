@@ -139,9 +139,21 @@ CACHED = """
 
 
 def static_conf(
-    prefix: Path, port: int, services: Iterable[str], user: str | None, daemon: bool, cache: Path | None = None
+    prefix: Path,
+    port: int,
+    services: Iterable[str],
+    user: str | None,
+    daemon: bool,
+    cache: Path | None = None,
+    *,
+    keeps_alive: bool = True,
 ) -> str:
-    """`nginx.conf`: everything that a switch never touches. With `cache`, answers are kept there as they allow it."""
+    """`nginx.conf`: everything that a switch never touches. With `cache`, answers are kept there as they allow it.
+
+    `keeps_alive`: this nginx knows `keepalive_min_timeout`; an older one may lose requests of kept connections in a
+    reload.
+    """
+    survives = "    keepalive_min_timeout 2s;\n" if keeps_alive else ""
     identity = f"user {user};\n" if user else ""
     locations = "".join(location(names.name(service, "service"), cache is not None) for service in services)
     zone = (
@@ -174,8 +186,7 @@ http {{
     server_tokens off;
     default_type application/octet-stream;
     keepalive_timeout 65s;
-    keepalive_min_timeout 2s;
-    keepalive_requests 10000;
+{survives}    keepalive_requests 10000;
 
     include live/*.conf;
 
