@@ -9,8 +9,10 @@ from typing import Any
 from django.conf import settings
 
 from drivers import connections
+from drivers.acts import Call
 from drivers.base import Driver, DriverError
 from drivers.connections import Connections
+from operations.plan import StepContext
 
 
 @functools.lru_cache(maxsize=1)
@@ -58,3 +60,13 @@ def changed_together(subject: Any) -> str:
     """The target of an operation on ``subject``: the component, or the whole cluster that its connection belongs to."""
     members = cluster(subject.connection)
     return f"the cluster of {members[0]}"[:200] if len(members) > 1 else str(subject.slug)
+
+
+def queue_of(subject: Any) -> str:
+    """The queue of the workers that reach the component: its data center's, or the default one."""
+    return str(subject.data_center.slug) if subject.data_center else "default"
+
+
+def call(ctx: StepContext) -> Call:
+    """A step's context as drivers take it."""
+    return Call(ctx.token, ctx.fence, ctx.log, ctx.progress, ctx.alive)

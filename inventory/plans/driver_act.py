@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from drivers.acts import Act as DriverAct
-from drivers.acts import Call, Parameters, Risk
+from drivers.acts import Parameters, Risk
 from drivers.base import Driver, DriverError, InvalidInput
 from drivers.registry import LABELS
 from inventory.models import Component, Environment
@@ -71,7 +71,7 @@ class DriverPlan(Plan):
         return connect.changed_together(subject)
 
     def queue(self, subject: Component) -> str:
-        return subject.data_center.slug if subject.data_center else "default"
+        return connect.queue_of(subject)
 
     def approvals(self, subject: Component) -> list[Approvers]:
         """In production somebody who answers for the environment agrees to what users may notice."""
@@ -105,10 +105,6 @@ class DriverPlan(Plan):
     def _at(self, ctx: StepContext) -> tuple[Driver, Parameters, Output]:
         return self.driver(ctx.arguments["connection"]), self.offered.parse(ctx.params), ctx.arguments["before"]
 
-    @staticmethod
-    def _call(ctx: StepContext) -> Call:
-        return Call(ctx.token, ctx.fence, ctx.log, ctx.progress, ctx.alive)
-
     def conditions(self, ctx: StepContext) -> Any:
         driver, params, _ = self._at(ctx)
         return self.offered.conditions(driver, params)
@@ -117,7 +113,7 @@ class DriverPlan(Plan):
         return self.offered.done(*self._at(ctx))
 
     def do(self, ctx: StepContext) -> Output:
-        return self.offered.do(*self._at(ctx), self._call(ctx))
+        return self.offered.do(*self._at(ctx), connect.call(ctx))
 
     def undo(self, ctx: StepContext) -> Output:
-        return self.offered.undo(*self._at(ctx), self._call(ctx))
+        return self.offered.undo(*self._at(ctx), connect.call(ctx))

@@ -8,7 +8,7 @@ from typing import Any, Protocol, cast
 from drivers.base import DriverError, PermanentError, TransientError
 from drivers.registry import LABELS
 from inventory.models import Component
-from inventory.plans.connect import driver
+from inventory.plans.connect import driver, queue_of
 from operations.plan import Act, Plan, StepContext, StepDraft
 from portal.errors import Conflict, Invalid
 
@@ -105,7 +105,7 @@ class Reload(Plan):
         return subject.slug
 
     def queue(self, subject: Component) -> str:
-        return subject.data_center.slug if subject.data_center else "default"
+        return queue_of(subject)
 
     def draft(self, subject: Component, params: Output) -> list[StepDraft]:
         """Look at what runs now and write one step per worker, with the process id that is to be replaced."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
-from drivers.acts import Call
 from drivers.base import Driver, DriverError
 from drivers.mariadb import switchover
 from drivers.mariadb.node import Node
@@ -90,7 +89,7 @@ class SwitchOver(Plan):
         return connect.changed_together(subject)
 
     def queue(self, subject: Component) -> str:
-        return subject.data_center.slug if subject.data_center else "default"
+        return connect.queue_of(subject)
 
     def approvals(self, subject: Component) -> list[Approvers]:
         return [Approvers("operations_owner")] if subject.environment.kind == Environment.Kind.PRODUCTION else []
@@ -134,10 +133,10 @@ class SwitchOver(Plan):
         return step.done(self._of(ctx), _seen(ctx))
 
     def _do(self, step: switchover.Step, ctx: StepContext) -> Output:
-        return step.do(self._of(ctx), _seen(ctx), _call(ctx))
+        return step.do(self._of(ctx), _seen(ctx), connect.call(ctx))
 
     def _undo(self, step: switchover.Step, ctx: StepContext) -> Output:
-        step.undo(self._of(ctx), _seen(ctx), _call(ctx))
+        step.undo(self._of(ctx), _seen(ctx), connect.call(ctx))
         return {}
 
 
@@ -161,7 +160,3 @@ def _sends(cluster: Switchover) -> dict[str, list[str]]:
         "protect": [f"{new}: SET GLOBAL rpl_semi_sync_master_enabled = 1, if it was on at {old}"],
         "verify": [f"{node.where}: SHOW ALL SLAVES STATUS" for node in cluster.members.values()],
     }
-
-
-def _call(ctx: StepContext) -> Call:
-    return Call(ctx.token, ctx.fence, ctx.log, ctx.progress, ctx.alive)
