@@ -43,17 +43,20 @@ def driver_kind(key: str) -> str:
 
 
 def cluster(key: str) -> list[str]:
-    """The connections that are changed together with ``key``, itself included: those that it names as its peers."""
+    """The connections changed together with ``key``, itself included: its peers, whoever of them names which."""
     try:
         file = known()
         own = file.get(key)
     except DriverError:
         return []
-    peers = own.get("peers") or []
-    others = [each for each in file.keys() if each != key]  # noqa: SIM118 (it is no mapping)
-    facts = {each: file.get(each) for each in others}
-    same = [each for each, one in facts.items() if one["driver"] == own["driver"]]
-    return sorted([key, *(each for each in same if f"{facts[each].get('host')}:{facts[each].get('port')}" in peers)])
+    others = {each: file.get(each) for each in file.keys() if each != key}  # noqa: SIM118 (it is no mapping)
+    same = {each: one for each, one in others.items() if one["driver"] == own["driver"]}
+    return sorted([key, *(each for each, one in same.items() if _names(own, one) or _names(one, own))])
+
+
+def _names(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether ``one`` has ``other`` among its peers. One-sided naming counts: too much exclusion only makes wait."""
+    return f"{other.get('host')}:{other.get('port')}" in (one.get("peers") or ())
 
 
 def changed_together(subject: Any) -> str:

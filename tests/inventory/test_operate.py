@@ -467,7 +467,7 @@ def test_only_named_peers_are_changed_together(tmp_path, settings):
     edge = {"driver": "nginx", "prefix": "/edge", "binary": "/nginx", "url": "http://127.0.0.1:1", "access_log": "/log"}
     known = {
         "one": {**database, "port": 1, "peers": ["10.0.0.1:2"]},
-        "two": {**database, "port": 2, "peers": ["10.0.0.1:1"]},
+        "two": {**database, "port": 2},  # named by the other alone
         "other": {**database, "port": 3},
         "edge-a": edge,
         "edge-b": edge,
