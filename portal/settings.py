@@ -238,6 +238,8 @@ SPECTACULAR_SETTINGS = {
 }
 
 OTP_TOTP_ISSUER = "EDYE Infrastructure Portal"
+# Telephones keep the time; following the drift of one early code would shut out the next that comes a little late.
+OTP_TOTP_SYNC = False
 OTP_WEBAUTHN_RP_NAME = "EDYE Infrastructure Portal"
 # An address is not a valid relying party: on loopback, passkeys belong to the name "localhost".
 _loopback = urlsplit(PUBLIC_URL).hostname == "127.0.0.1"
