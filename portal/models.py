@@ -5,9 +5,13 @@ from __future__ import annotations
 import pgtrigger
 from django.conf import settings
 from django.db import models
+from django.db.models import Func
+from django.db.models.functions import Cast
 from uuid_utils.compat import uuid7
 
 from portal import clock
+
+_TRANSACTION = Cast(Cast(Func(function="pg_current_xact_id"), models.TextField()), models.BigIntegerField())
 
 
 class Event(models.Model):
@@ -35,6 +39,7 @@ class Event(models.Model):
     at = models.DateTimeField(default=clock.now)
     previous_hash = models.CharField(max_length=64, blank=True)
     hash = models.CharField(max_length=64)
+    transaction = models.BigIntegerField(null=True, db_default=_TRANSACTION)  # leads to the rows it changed
 
     class Meta:
         ordering = ["-at", "-id"]
@@ -43,6 +48,7 @@ class Event(models.Model):
             models.Index(fields=["subject_type", "subject_id", "-at"], name="event_by_subject"),
             models.Index(fields=["scope", "-at"], name="event_by_scope"),
             models.Index(fields=["-at"], name="event_by_time"),
+            models.Index(fields=["transaction"], name="event_by_transaction"),
         ]
         triggers = [
             pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete),

@@ -135,10 +135,9 @@ LOGOUT_REDIRECT_URL = "sign-in"
 # Guardian keeps the rows; identity.backends answers from effective scopes, which know when a right ends.
 ANONYMOUS_USER_NAME = None
 # Browsers treat http://localhost as secure, so passkeys work on the embedded default without TLS (E031).
-SILENCED_SYSTEM_CHECKS = ["guardian.W001"] + ([] if SECURE_COOKIES else ["otp_webauthn.E031"])
+SILENCED_SYSTEM_CHECKS = ["guardian.W001", "models.W045"] + ([] if SECURE_COOKIES else ["otp_webauthn.E031"])
 
-# Sessions know their account, so that a person can list and end their own.
-SESSION_ENGINE = "identity.sessions"
+SESSION_ENGINE = "identity.sessions"  # knows its account, so that a person can list and end their own
 SESSION_COOKIE_NAME = "__Host-session" if SECURE_COOKIES else "session"
 CSRF_COOKIE_NAME = "__Host-csrf" if SECURE_COOKIES else "csrf"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
@@ -238,8 +237,7 @@ SPECTACULAR_SETTINGS = {
 }
 
 OTP_TOTP_ISSUER = "EDYE Infrastructure Portal"
-# Telephones keep the time; following the drift of one early code would shut out the next that comes a little late.
-OTP_TOTP_SYNC = False
+OTP_TOTP_SYNC = False  # following the drift of one early code would shut out the next that comes a little late
 OTP_WEBAUTHN_RP_NAME = "EDYE Infrastructure Portal"
 # An address is not a valid relying party: on loopback, passkeys belong to the name "localhost".
 _loopback = urlsplit(PUBLIC_URL).hostname == "127.0.0.1"

@@ -91,5 +91,8 @@ def component(slug: str = "production/us-central/api", kind: str = Component.Kin
     return Component.objects.get_or_create(slug=slug, defaults=defaults)[0]
 
 
-def dependency(source: Component, target: Component, kind: str = Dependency.Kind.HARD) -> Dependency:
-    return Dependency.objects.get_or_create(source=source, target=target, defaults={"kind": kind})[0]
+def dependency(source: Component, target: Component, kind: str = Dependency.Kind.HARD, **facts: Any) -> Dependency:
+    """A link. Only watching and seeding may lead into another environment, so there it watches."""
+    if source.environment_id != target.environment_id:
+        facts.setdefault("relation", Dependency.Relation.OBSERVES)
+    return Dependency.objects.get_or_create(source=source, target=target, defaults={"kind": kind, **facts})[0]

@@ -93,7 +93,8 @@ def declared(estate: Estate) -> dict[str, dict[str, dict[str, Any]]]:
 
 
 _SERVICE = {"name": "", "description": "", "tier": 2, "language": "", "repository": "", "runbook": "", "owner": None}
-_COMPONENT = {"name": "", "kind": "", "service": "", "endpoint": "", "connection": "", "attributes": {}}
+_COMPONENT = {"name": "", "kind": "", "service": "", "software": "", "version": "", "endpoint": ""}
+_COMPONENT |= {"connection": "", "attributes": {}}
 
 
 def _filled(rows: dict[str, dict[str, Any]], empty: dict[str, Any], more: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -109,7 +110,7 @@ def stored() -> dict[str, dict[str, dict[str, Any]]]:
         "environment": Environment.objects.values(*own, "kind", "description"),
         "service": Service.objects.values(*own, *(set(_SERVICE) - {"name", "owner"}), owner_=models.F("owner__slug")),
         "component": Component.objects.values(
-            *(*own, "kind", "endpoint", "connection", "attributes"),
+            *(*own, "kind", "software", "version", "endpoint", "connection", "attributes"),
             environment_=models.F("environment__slug"),
             data_center_=models.F("data_center__slug"),
             service_=models.F("service__slug"),

@@ -71,6 +71,8 @@ SCHEMA: dict[str, Any] = {
                 "name": _NAME,
                 "kind": {"enum": Component.Kind.values},
                 "service": _text(50, pattern=SLUG),
+                "software": _text(64),
+                "version": _text(64),
                 "endpoint": _text(255),
                 "connection": _text(200, pattern=KEY),
                 "attributes": {"type": "object", "maxProperties": 50},

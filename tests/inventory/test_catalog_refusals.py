@@ -36,12 +36,11 @@ SPOILT = {
     "unknown section": ("componets: {}\n", "1: There is no “componets” here. Known: catalog, components, data_centers, "
                         "dependencies, environments, services, teams."),
     "unknown key": (ROW % ", colour: red", "2: There is no “colour” here. Known: attributes, connection, endpoint, "
-                    "kind, name, service."),
+                    "kind, name, service, software, version."),
     "lacking key": ("components:\n  staging/us-central/api: {name: API, kind: app}\n",
                     "2: “staging/us-central/api” lacks “service”."),
     "wrong choice": (ROW.replace("kind: app", "kind: ap") % "",
-                     "2: “kind” must be one of edge, app, process_manager, cache, "
-                     "sentinel, object_store, database, document_database, queue, cdn, mail."),
+                     f"2: “kind” must be one of {', '.join(Component.Kind.values)}."),
     "number for text": (ROW.replace("name: API", "name: 7") % "", "2: “name” must be text, in quotes."),
     "list for mapping": ("components: [1]\n", "1: “components” must be a mapping."),
     "row is text": ("components:\n  staging/us-central/api: yes\n", "2: “staging/us-central/api” must be a mapping."),
@@ -70,7 +69,7 @@ SPOILT = {
     "unknown source": ("dependencies:\n  production/global/cdm: {production/global/cdn: soft}\n",
                        "2: There is no component “production/global/cdm”."),
     "wrong kind of dependency": ("dependencies:\n  production/global/cdn:\n    production/us-central/api: firm\n",
-                                 "3: “production/us-central/api” must be one of hard, soft."),
+                                 "3: “production/us-central/api” must be one of hard, soft, redundant."),
     "needs itself": ("dependencies:\n  production/global/cdn:\n    production/global/cdn: hard\n",
                      "3: These need each other, so none could start: production/global/cdn → production/global/cdn."),
     "staging points at production": (ROW % ", connection: production/us-central/api",
@@ -218,7 +217,8 @@ def test_the_command_names_everything_and_applies_nothing(folder):
     with pytest.raises(CommandError) as refusal:
         call_command("catalog", "apply", str(folder))
     assert str(refusal.value).splitlines() == [
-        "staging.yaml:2: There is no “colour” here. Known: attributes, connection, endpoint, kind, name, service.",
+        "staging.yaml:2: There is no “colour” here. Known: attributes, connection, endpoint, kind, name, service, "
+        "software, version.",
         "zebra.yaml:1: “services” must be a mapping.",
         "The catalog has 2 problems. Nothing was changed.",
     ]

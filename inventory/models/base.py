@@ -1,0 +1,145 @@
+"""What the nouns of the estate share: who declared them, how their rows are kept, and who may see them."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pgtrigger
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+from django.db.models import Exists
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
+
+from identity.models import EffectiveScope, Scope
+from portal import clock
+
+CROSSING = ("observes", "copies")
+"""Relations that may lead from one environment into another: watching, and seeding stores with anonymised data."""
+CROSSING_SQL = ", ".join(f"'{name}'" for name in CROSSING)
+APART = """RAISE EXCEPTION 'environments are kept apart'
+              USING ERRCODE = 'check_violation', CONSTRAINT = 'dependency_isolated';"""
+KEPT_BY_THE_DATABASE = ("revision", "updated_at")
+"""Columns that triggers keep; a history that told of them would tell nothing."""
+
+
+def counted() -> pgtrigger.Trigger:
+    """Count the row's changes, so that a stale write can be told from a fresh one, however the change was made."""
+    return pgtrigger.Trigger(
+        name="counted",
+        when=pgtrigger.Before,
+        operation=pgtrigger.Update,
+        condition=pgtrigger.AnyChange(exclude=list(KEPT_BY_THE_DATABASE)),
+        func="NEW.revision = OLD.revision + 1; NEW.updated_at = now(); RETURN NEW;",
+    )
+
+
+_WRITE = "INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before)"
+_STAMP = "now(), pg_current_xact_id()::text::bigint, '{noun}'"
+_BEFORE = f"""
+    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was
+      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value
+        AND was.key NOT IN ({", ".join(f"'{name}'" for name in KEPT_BY_THE_DATABASE)}))
+"""
+
+
+def remembered(noun: str) -> list[pgtrigger.Trigger]:
+    """Write ``Revision`` rows for every change of the table: one statement each, however many rows change at once.
+
+    Triggers rather than signals: bulk writes, the catalog, cascades and somebody with psql are remembered alike.
+    """
+    stamp = _STAMP.format(noun=noun)
+    bodies = {
+        pgtrigger.Insert: f"{_WRITE} SELECT {stamp}, new_row.id, 'c', NULL FROM new_rows new_row;",
+        pgtrigger.Update: f"""{_WRITE} SELECT * FROM (
+            SELECT {stamp}, new_row.id, 'u', {_BEFORE} AS before
+              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed
+             WHERE before IS NOT NULL;""",
+        pgtrigger.Delete: f"{_WRITE} SELECT {stamp}, old_row.id, 'd', to_jsonb(old_row) FROM old_rows old_row;",
+    }
+    tables = {
+        pgtrigger.Insert: pgtrigger.Referencing(new="new_rows"),
+        pgtrigger.Update: pgtrigger.Referencing(old="old_rows", new="new_rows"),
+        pgtrigger.Delete: pgtrigger.Referencing(old="old_rows"),
+    }
+    return [
+        pgtrigger.Trigger(
+            name=f"remembered_{str(operation).lower()}",
+            level=pgtrigger.Statement,
+            when=pgtrigger.After,
+            operation=operation,
+            referencing=tables[operation],
+            func=f"{body} RETURN NULL;",
+        )
+        for operation, body in bodies.items()
+    ]
+
+
+def triggers(noun: str) -> list[pgtrigger.Trigger]:
+    """What the database does by itself for each noun of the estate."""
+    return [counted(), *remembered(noun)]
+
+
+class Declared(models.Model):
+    """Base of what a catalog may declare. ``declared_by`` names the catalog; empty when a row was made otherwise.
+
+    Only rows that a catalog declared are ever removed by that catalog. ``revision`` grows with each change of the row.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    declared_by = models.SlugField(max_length=64, blank=True, db_index=False)
+    created_at = models.DateTimeField(default=clock.now, editable=False, db_default=Now())
+    updated_at = models.DateTimeField(default=clock.now, editable=False, db_default=Now())
+    revision = models.PositiveIntegerField(default=1, editable=False, db_default=1)
+
+    noun: ClassVar[str]
+    """Its name in addresses, histories and messages ("component")."""
+
+    class Meta:
+        abstract = True
+
+
+class Labelled(models.Model):
+    """Base of what people describe, tag and give fields of their own. ``custom`` is free-form; never a secret."""
+
+    description = models.TextField(blank=True, max_length=2000)
+    tags = ArrayField(models.SlugField(max_length=50), default=list, blank=True, db_default=[])
+    custom = models.JSONField(default=dict, blank=True, db_default={})
+
+    class Meta:
+        abstract = True
+
+
+def labelled_indexes(noun: str) -> list[models.Index]:
+    """What filters by tag and by custom field use."""
+    return [
+        GinIndex(fields=["tags"], name=f"{noun}_by_tag"),
+        GinIndex(fields=["custom"], opclasses=["jsonb_path_ops"], name=f"{noun}_by_custom"),
+    ]
+
+
+def where[Q: models.QuerySet[Any]](rows: Q, actor: Any, reasons: models.QuerySet[Any]) -> Q:
+    """The rows that ``reasons`` exist for; all of them for the portal itself, none for nobody."""
+    if actor.pk is None:
+        return rows if getattr(actor, "is_authenticated", False) else rows.none()
+    return rows.filter(Exists(reasons))
+
+
+def held(actor: Any, action: str) -> models.QuerySet[EffectiveScope]:
+    """The concrete scopes on which ``actor`` holds ``action`` now."""
+    return EffectiveScope.objects.live().filter(account=actor.pk, account__is_active=True, action=action)
+
+
+class Located(models.Model):
+    """Base of what stands somewhere and belongs to a service. The scope follows from environment and service."""
+
+    environment = models.ForeignKey("inventory.Environment", on_delete=models.PROTECT, related_name="%(class)ss")
+    service = models.ForeignKey("inventory.Service", on_delete=models.PROTECT, related_name="%(class)ss")
+    data_center = models.ForeignKey(
+        "inventory.DataCenter", null=True, blank=True, on_delete=models.PROTECT, related_name="%(class)ss"
+    )
+    scope = models.ForeignKey(Scope, on_delete=models.PROTECT, related_name="%(class)ss")
+
+    class Meta:
+        abstract = True
