@@ -405,7 +405,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='dependency',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'redundant'), ('needed__gte', 1), models.Q(('group', ''), _negated=True)), models.Q(models.Q(('kind', 'redundant'), _negated=True), ('group', ''), ('needed', None)), _connector='OR'), name='dependency_redundant_has_group'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kind', 'redundant'), ('needed__gte', 1), ('needed__isnull', False), models.Q(('group', ''), _negated=True)), models.Q(models.Q(('kind', 'redundant'), _negated=True), ('group', ''), ('needed', None)), _connector='OR'), name='dependency_redundant_has_group'),
         ),
         migrations.AddConstraint(
             model_name='service',

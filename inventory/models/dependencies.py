@@ -94,7 +94,7 @@ class Dependency(Declared):
             models.UniqueConstraint(fields=["source", "target"], name="dependency_once"),
             models.CheckConstraint(condition=~Q(source=F("target")), name="dependency_not_on_itself"),
             models.CheckConstraint(
-                condition=Q(kind="redundant", needed__gte=1) & ~Q(group="")
+                condition=Q(kind="redundant", needed__isnull=False, needed__gte=1) & ~Q(group="")
                 | ~Q(kind="redundant") & Q(group="", needed=None),
                 name="dependency_redundant_has_group",
             ),
