@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from drivers.discovery import Listing
 from drivers.errors import DriverError, InvalidInput, PermanentError, StaleFence, TransientError
 from drivers.secret import SecretStore
 
@@ -82,6 +83,13 @@ class Driver:
     def observe(self) -> Observation:
         """Read what is there; see the module's rules for what is reported and what is raised."""
         raise NotImplementedError
+
+    def discover(self) -> list[Listing]:
+        """Everything that is there now, one listing per scope; none where the driver finds nothing.
+
+        What could not be read is a problem of its listing. Raises `DriverError` when nothing was learnt at all.
+        """
+        return []
 
     def seen(
         self,

@@ -25,6 +25,7 @@ from pymemcache.exceptions import (  # type: ignore[import-untyped]
 from drivers import names
 from drivers.acts import Act, Call, Condition, Facts, Nothing, Parameters, Report, Risk
 from drivers.base import Driver, Observation
+from drivers.discovery import Listing, Thing, listing, tcp
 from drivers.errors import InvalidInput, PermanentError, TransientError
 
 CONNECT_SECONDS = 2.0
@@ -196,6 +197,14 @@ class Memcached(Driver):
         """Whether the server obeys flush_all."""
         with self.connected() as client:
             return bool(client.stats("settings").get(b"flush_enabled", b"yes") == b"yes")
+
+    def discover(self) -> list[Listing]:
+        """The server as one thing."""
+        stats = self.stats()
+        limit = int(stats["limit_maxbytes"]) // _MEGABYTE
+        fields = {"software": "Memcached", "version": stats["version"].decode(), "max_memory_mb": limit}
+        host, _, port = self.address.rpartition(":")
+        return [listing("server", [Thing("memcached", self.address, fields=fields, addresses=(tcp(host, port),))])]
 
     def observe(self) -> Observation:
         """Memory, items, hit rate, evictions and connections.

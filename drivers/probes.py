@@ -21,10 +21,12 @@ import dns.rcode
 import dns.rdatatype
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
 
 from drivers import names
 from drivers.base import Driver, Observation
-from drivers.errors import InvalidInput, PermanentError
+from drivers.discovery import Listing, Thing, listing
+from drivers.errors import InvalidInput, PermanentError, TransientError
 
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 3.0
@@ -97,6 +99,21 @@ class TlsCheck(Driver):
         if problems:
             facts["error"] = ", ".join(problems) + (f" ({refusal})" if refusal else "")
         return self.seen(not problems, facts, readings)
+
+    def discover(self) -> list[Listing]:
+        """The certificate that the port shows, good or bad; `TransientError` when it shows none."""
+        try:
+            (leaf, *_), _ = self._shown()
+        except OSError as error:
+            raise TransientError(f"{self.host}:{self.port}: {_reason(error)}") from None
+        fields = {
+            "subject": leaf.subject.rfc4514_string()[:255],
+            "names": sorted(_names(leaf)),
+            "issuer": leaf.issuer.rfc4514_string()[:255],
+            "not_after": leaf.not_valid_after_utc.isoformat(),
+            "fingerprint": leaf.fingerprint(hashes.SHA256()).hex(":").upper(),
+        }
+        return [listing("certificate", [Thing("tls_certificate", self.server_name, fields=fields)])]
 
     def _shown(self) -> tuple[list[x509.Certificate], dict[str, Any]]:
         """The chain as the server sends it, on a connection that trusts anybody: a bad one must be read, too."""

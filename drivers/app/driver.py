@@ -25,8 +25,10 @@ from typing import Any, ClassVar
 
 from drivers import names, web
 from drivers.acts import Call
+from drivers.app import discovery
 from drivers.app.acts import ACTS
 from drivers.base import Driver, Observation
+from drivers.discovery import Listing
 from drivers.errors import DriverError, InvalidInput, PermanentError, TransientError
 from drivers.nginx import Nginx, Switched, Traffic
 from drivers.pm2 import Pm2, Process
@@ -163,6 +165,10 @@ class App(Driver):
             facts["error"] = slots[serving]["health"]["error"]
         healthy = all(slots[slot]["healthy"] for slot in names.SLOTS if weights[slot])
         return self.seen(healthy, facts, readings, slots[serving]["version"])
+
+    def discover(self) -> list[Listing]:
+        """The service as one thing (see `drivers.app.discovery`)."""
+        return discovery.discover(self)
 
     # -- acting ----------------------------------------------------------------------------------------------------
 

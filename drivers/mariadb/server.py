@@ -10,8 +10,9 @@ import time
 from typing import Any, ClassVar
 
 from drivers.base import Observation
+from drivers.discovery import Listing
 from drivers.errors import DriverError, TransientError
-from drivers.mariadb import gtid
+from drivers.mariadb import discovery, gtid
 from drivers.mariadb import state as states
 from drivers.mariadb.acts import ACTS
 from drivers.mariadb.node import Node
@@ -52,6 +53,10 @@ class MariaDB(Node):
             readings["lag_seconds"] = max(lag for lag in lags if lag is not None)
         healthy = None if channels is None else all(channel.running for channel in channels)
         return self.seen(healthy, facts, readings, state.variables["version"])
+
+    def discover(self) -> list[Listing]:
+        """The server and its replicas (see `drivers.mariadb.discovery`)."""
+        return discovery.discover(self)
 
     def _facts(self, state: State, grants: list[str]) -> dict[str, Any]:
         channels, variables = state.channels, state.variables

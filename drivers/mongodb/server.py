@@ -12,9 +12,10 @@ from pymongo.errors import OperationFailure
 
 from drivers import names
 from drivers.base import Driver, Observation
+from drivers.discovery import Listing
 from drivers.errors import InvalidInput, TransientError
 from drivers.mongodb import client as connection
-from drivers.mongodb import replica_set
+from drivers.mongodb import discovery, replica_set
 from drivers.mongodb.acts import Freeze, StepDown
 
 _NOT_READABLE = frozenset({connection.UNAUTHORIZED, connection.NO_SUCH_COMMAND, *connection.NO_REPLICATION})
@@ -99,6 +100,10 @@ class MongoDB(Driver):
         if window is not None:
             readings["oplog_window_seconds"] = window
         return self.seen(healthy, facts, readings, asked["serverStatus"].get("version"))
+
+    def discover(self) -> list[Listing]:
+        """The server and its replica set (see `drivers.mongodb.discovery`)."""
+        return discovery.discover(self)
 
     @staticmethod
     def _optional(client: connection.Client, command: str) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 
 from drivers import names
 from drivers.base import Driver, Observation
+from drivers.discovery import Listing
 from drivers.errors import InvalidInput, PermanentError, TransientError
-from drivers.nginx import access_log, cache, generations, maintenance, render
+from drivers.nginx import access_log, cache, discovery, generations, maintenance, render
 from drivers.nginx.access_log import Traffic
 from drivers.nginx.host import Host
 
@@ -156,6 +157,10 @@ class Reader(Driver):
         facts["traffic"] = self._recent_traffic(readings)
         healthy = bool(running) and facts.get("served_generation") == facts["generation"]
         return self.seen(healthy, facts, readings, version)
+
+    def discover(self) -> list[Listing]:
+        """The edge and its upstream groups, from the configuration on disk (see `drivers.nginx.discovery`)."""
+        return discovery.discover(self)
 
     def _recent_traffic(self, readings: dict[str, float]) -> dict[str, dict[str, Any]]:
         """The observed split per service and address; adds the totals to `readings`."""

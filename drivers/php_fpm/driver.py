@@ -17,8 +17,9 @@ from typing import Any, ClassVar
 from drivers import names
 from drivers.acts import Call
 from drivers.base import Driver, Observation
+from drivers.discovery import Listing
 from drivers.errors import InvalidInput, PermanentError, TransientError
-from drivers.php_fpm import pool_file
+from drivers.php_fpm import discovery, pool_file
 from drivers.php_fpm.acts import ACTS
 from drivers.php_fpm.fastcgi import Answer
 from drivers.php_fpm.machine import Address, Machine
@@ -87,6 +88,10 @@ class PhpFpm(Driver):
             facts["error"] = f"{status['listen queue']} requests wait for a worker"
         version = pong.headers.get("x-powered-by", "").removeprefix("PHP/") or None
         return self.seen(not facts["full"], facts, readings, version)
+
+    def discover(self) -> list[Listing]:
+        """The pool, and the others of its master (see `drivers.php_fpm.discovery`)."""
+        return discovery.discover(self)
 
     def _opcache_seen(self, facts: dict[str, Any]) -> dict[str, float]:
         try:

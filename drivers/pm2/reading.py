@@ -11,7 +11,9 @@ from typing import Any, ClassVar
 
 from drivers import names
 from drivers.base import Driver, Observation
+from drivers.discovery import Listing
 from drivers.errors import InvalidInput, PermanentError, TransientError
+from drivers.pm2 import discovery
 from drivers.pm2.daemon import Daemon
 from drivers.pm2.processes import Process, parse
 
@@ -98,6 +100,11 @@ class Reader(Driver):
         }
         healthy = all(process.online for process in found) if found else None
         return self.seen(healthy, facts, readings, self.version())
+
+    def discover(self) -> list[Listing]:
+        """The daemon, and each name under which it runs processes. A daemon that is away says nothing of them."""
+        self.needs_daemon()
+        return discovery.discover(self)
 
     @staticmethod
     def _shown(process: Process) -> dict[str, Any]:

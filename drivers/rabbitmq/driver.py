@@ -17,8 +17,9 @@ import httpx
 
 from drivers import names
 from drivers.base import Driver, Observation
+from drivers.discovery import Listing
 from drivers.errors import InvalidInput, PermanentError, TransientError
-from drivers.rabbitmq import link, reading
+from drivers.rabbitmq import discovery, link, reading
 from drivers.rabbitmq.consumers import PauseConsumers, ResumeConsumers
 from drivers.rabbitmq.guards import Guard
 from drivers.rabbitmq.management import Management
@@ -126,6 +127,10 @@ class RabbitMQ(Driver):
         readings = {**reading.totals(overview, nodes, queues), "latency_seconds": latency}
         well = all(node["running"] and not node["alarms"] and not node["partitions"] for node in nodes)
         return self.seen(well, facts, readings, overview.get("rabbitmq_version"))
+
+    def discover(self) -> list[Listing]:
+        """The broker and its queues (see `drivers.rabbitmq.discovery`)."""
+        return discovery.discover(self)
 
     def _trust(self) -> ssl.SSLContext | None:
         if not self.url.startswith("https:"):

@@ -16,7 +16,9 @@ import redis
 
 from drivers import names
 from drivers.base import Driver, Observation
+from drivers.discovery import Listing
 from drivers.errors import DriverError, InvalidInput, PermanentError, TransientError
+from drivers.redis import discovery
 from drivers.redis.client import Target, client_for, target, told, translated
 from drivers.redis.failover import FailoverAct
 
@@ -180,6 +182,10 @@ class Sentinel(Driver):
             facts["error"] = str(error)
         down = any("down" in view.flags for view in answered)
         return self.seen("primary" in facts and facts["quorum_ok"] and not down, facts, readings)
+
+    def discover(self) -> list[Listing]:
+        """The group and the servers it watches (see `drivers.redis.discovery`)."""
+        return discovery.sentinels(self)
 
     def _view(self, host: str, port: int) -> View:
         where = f"{host}:{port}"

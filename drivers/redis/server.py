@@ -15,8 +15,9 @@ from typing import Any, ClassVar
 import redis
 
 from drivers.base import Driver, Observation
+from drivers.discovery import Listing
 from drivers.errors import DriverError, PermanentError, TransientError
-from drivers.redis import acts
+from drivers.redis import acts, discovery
 from drivers.redis.client import client_for, target, translated
 
 FRAGMENTED = 1.5
@@ -91,6 +92,10 @@ class Redis(Driver):
         facts["advice"] = _advice(facts, readings)
         version = str(info.get("valkey_version") or info["redis_version"])
         return self.seen(linked and not refuses and facts["persistence"]["ok"], facts, readings, version)
+
+    def discover(self) -> list[Listing]:
+        """The server and its replicas (see `drivers.redis.discovery`)."""
+        return discovery.server(self)
 
     def _settings(self) -> dict[str, str] | None:
         """What decides whether an isolated primary goes on writing; None where the server may not be asked."""

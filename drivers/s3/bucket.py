@@ -10,9 +10,10 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from drivers import names
 from drivers.base import Driver, Observation
+from drivers.discovery import Listing
 from drivers.errors import DriverError, PermanentError, TransientError
 from drivers.s3 import client as connection
-from drivers.s3 import settings
+from drivers.s3 import discovery, settings
 from drivers.s3.comparison import VerifyObjects
 from drivers.s3.defaults import SetLifecycle, SetRetention, SetVersioning
 from drivers.s3.objects import CopyObject
@@ -92,6 +93,10 @@ class S3(Driver):
             self._beside(self.replica, page, facts, readings)
         server = page["ResponseMetadata"]["HTTPHeaders"].get("server")
         return self.seen(True, facts, readings, server)
+
+    def discover(self) -> list[Listing]:
+        """The bucket, and those beside it (see `drivers.s3.discovery`)."""
+        return discovery.discover(self)
 
     @staticmethod
     def _beside(replica: S3, page: Any, facts: dict[str, Any], readings: dict[str, float]) -> None:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import pymysql
 
-from drivers.mariadb import MariaDB, gtid, queries, rebuild, replication, state, switchover
+from drivers.mariadb import MariaDB, discovery, gtid, queries, rebuild, replication, state, switchover
 from drivers.mariadb.judge import LONG
 from drivers.secret import Secret, SecretStore
 from tests.drivers.contract import World
@@ -262,6 +262,16 @@ class Link:
     def kill(self, connection: str) -> None:
         self.at.sessions.pop(int(connection), None)
 
+    def identity(self) -> Rows:
+        said = {"server_uid": f"uid-{self.at.number}", "innodb_encrypt_tables": "OFF", "version_comment": "simulated"}
+        return [{"Variable_name": name, "Value": value} for name, value in said.items()]
+
+    def followers(self) -> Rows:
+        """Each simulated server has the port 3300 and its number."""
+        everyone = self.cluster.servers.values()
+        follow = [one for one in everyone if one.channel and one.channel.port == 3300 + self.at.number]
+        return [{"Host": "127.0.0.1", "Port": 3300 + one.number} for one in follow]
+
     def names(self) -> Rows:
         return [{"name": name} for name in sorted(self.at.databases)]
 
@@ -293,6 +303,9 @@ STATEMENTS: list[tuple[str, Callable[..., Rows | None]]] = [
     (_plain(queries.QUERY), Link.query),
     (_plain(queries.KILL), Link.kill_query),
     (_plain(rebuild.DATABASES), Link.names),
+    (_plain(discovery.IDENTITY), Link.identity),
+    (_plain(discovery.REPLICAS), Link.followers),
+    (_plain(discovery.DATABASES), Link.names),
     (_plain(rebuild.SIZE), _says(size=100)),
     (_plain(rebuild.CLAIM), _says(lock=1)),
     (_plain(LONG), _says(number=0)),

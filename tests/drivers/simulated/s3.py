@@ -66,6 +66,13 @@ class Store:
             "ResponseMetadata": {"HTTPHeaders": {"server": "simulated"}},
         }
 
+    def head_bucket(self, Bucket: str) -> dict[str, Any]:
+        self._bucket(Bucket)
+        return {}
+
+    def list_buckets(self, **_: Any) -> dict[str, Any]:
+        return {"Buckets": [{"Name": name} for name in sorted(self.buckets)]}
+
     def list_object_versions(self, Bucket: str) -> dict[str, Any]:
         kept = self._bucket(Bucket)["objects"].items()
         return {
