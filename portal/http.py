@@ -22,6 +22,7 @@ from uuid_utils.compat import uuid7
 
 from portal import events
 from portal.errors import Denied, Refused, StepUpRequired, out_of_range
+from portal.ui.panels import panels_for
 from portal.ui.table import Table
 
 log = structlog.get_logger(__name__)
@@ -37,14 +38,20 @@ def page(
 
     An element htmx may replace has ``id`` = the name of its ``partialdef``. With ``HX-Target`` naming such a
     partial only that part is rendered; boosted and plain requests get the full page. A ``Table`` of the context
-    renders its own rows when it is the target, and answers ``?export=csv``.
+    renders its own rows when it is the target, and answers ``?export=csv``. A panel of the place "list" stands above
+    it; its ``href`` is where the list opens when the address asks for nothing.
     """
     context = context or {}
     htmx = getattr(request, "htmx", None)
     target = (htmx.target or "") if htmx and not htmx.boosted else ""
     tables = {part.name: part for part in context.values() if isinstance(part, Table)}
     if exporting := next((table for table in tables.values() if table.exporting), None):
-        return exporting.csv()
+        response: HttpResponse = exporting.file()
+        return response
+    if (whole := tables.get("table")) and not target:
+        whole.above = panels_for(request, "list", whole)
+        if not request.GET and (start := "".join(above.href for above in whole.above)):
+            return go(request, start)
     if target in tables:
         response = render(request, Table.partial, {"table": tables[target]}, status=status)
     elif target and PARTIAL_NAME.fullmatch(target) and _has_partial(template, target):

@@ -4,12 +4,13 @@ Templates reach them through the tags of ``portal.templatetags.ui``; the gallery
 """
 
 from portal.ui.acting import act
+from portal.ui.columns import Column, Label
 from portal.ui.gallery import gallery_context
 from portal.ui.icons import icon
 from portal.ui.navigation import nav, shell
 from portal.ui.openapi import api_operations
 from portal.ui.panels import Panel, panel, panels_for
-from portal.ui.table import Column, Label, Table
+from portal.ui.table import Table
 from portal.ui.timeline import Timeline, timeline
 
 __all__ = [

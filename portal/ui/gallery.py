@@ -12,7 +12,8 @@ from portal import clock, lifecycle
 from portal.errors import Conflict, Invalid
 from portal.lifecycle import Availability, State, Tone, Transition
 from portal.models import Event
-from portal.ui.table import Column, Label, Table
+from portal.ui.columns import Column, Label
+from portal.ui.table import Table
 from portal.ui.timeline import Entry, Timeline
 
 SECTIONS = {"tones": "Tones", "lists": "Lists", "details": "Details", "actions": "Actions", "states": "States"}

@@ -1,109 +1,43 @@
 """Lists: sorted, searched, filtered, paged and exported in one way everywhere.
 
 ``Table(request, Incident.objects.visible_to(request.user), [Column(…), …], order="-opened_at", search=("title",))``
-costs two queries. ``portal.http.page`` answers its htmx requests and ``?export=csv``.
+costs two queries. ``portal.http.page`` answers its htmx requests and ``?export=csv|json|yaml``. Pages go by keyset: the
+address of the next one names the row it comes after.
 """
 
 from __future__ import annotations
 
-import csv
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.utils.http import urlencode
 
 from portal.errors import Invalid
-from portal.lifecycle import Tone
+from portal.ui import export
+from portal.ui.columns import Cell, Column
+from portal.ui.keyset import Keyset
+from portal.ui.panels import Panel
 
 PAGE_SIZE = 50
 # Counting further would cost more than it tells; the search narrows what is longer.
 COUNT_LIMIT = 10_000
-EXPORT_LIMIT = 50_000
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-
-
-@dataclass(frozen=True)
-class Label:
-    """A word with a tone, for badges of what has no lifecycle. Sorts by its word."""
-
-    label: str
-    tone: Tone = Tone.NEUTRAL
-
-    def __lt__(self, other: Label) -> bool:
-        return self.label < other.label
-
-
-@dataclass(frozen=True)
-class Column:
-    """``name``: path of the attribute ("component.slug"). ``sort``: another field to sort by, or ``False``.
-
-    ``link``: to the row's own page, or a function of the row. ``value``: a function of the row instead of the path.
-    ``template``: a cell of its own (given ``row``, ``value``). ``minor`` columns are left out at phone width.
-    """
-
-    name: str
-    label: str
-    kind: Literal["text", "instant", "badge", "number", "code"] = "text"
-    link: bool | Callable[[Any], str] = False
-    sort: bool | str = True
-    value: Callable[[Any], Any] | None = None
-    template: str = ""
-    minor: bool = False
-
-    @property
-    def sort_field(self) -> str:
-        if isinstance(self.sort, str):
-            return self.sort
-        return self.name.replace(".", "__") if self.sort and not self.value else ""
-
-    def of(self, row: Any) -> Any:
-        """What this column shows of ``row``: a state's badge facts, a choice's label, or the plain value."""
-        if self.value:
-            return self.value(row)
-        *path, last = self.name.replace("__", ".").split(".")
-        for step in path:
-            row = _get(row, step)
-        if self.kind == "badge" and hasattr(row, f"{last}_info"):
-            return getattr(row, f"{last}_info")
-        found = _get(row, f"get_{last}_display") or _get(row, last)
-        return found() if callable(found) else found
-
-    def href(self, row: Any) -> str:
-        if not self.link:
-            return ""
-        return self.link(row) if callable(self.link) else row.get_absolute_url()
-
-
-def _get(thing: Any, name: str) -> Any:
-    return thing.get(name) if isinstance(thing, dict) else getattr(thing, name, None)
-
-
-@dataclass(frozen=True)
-class Cell:
-    column: Column
-    row: Any
-
-    @functools.cached_property
-    def value(self) -> Any:
-        return self.column.of(self.row)
-
-    @property
-    def href(self) -> str:
-        return self.column.href(self.row)
+OWN = ("q", "sort", "after", "before", "columns", "export", "view")
+Search = Sequence[str] | Callable[[QuerySet[Any], str], QuerySet[Any]]
 
 
 class Table:
     """One list on a page. ``source``: a queryset already limited to what the reader may see, or a short list.
 
-    ``order``: the default order; ties are broken by key. ``search``: text fields that ``?q=`` looks into.
-    ``filterset``: a django-filter class. ``empty``: what to say, and do, when there is nothing at all.
-    ``topic``: refresh when this topic changes. Several tables on a page need a ``name`` each.
-    Raises ``Invalid`` for a sort, page or search that cannot be.
+    ``order``: the default order; ties are broken by it, if unique, or by key. ``search``: text fields that ``?q=``
+    looks into, or a function of rows and text. ``filterset``: a django-filter class. ``empty``: what to say, and do,
+    when there is nothing at all. ``topic``: refresh when this topic changes. ``bulk``: (label, address) of what can be
+    done to picked rows. ``files``: makes the text of each kind of file from the table; by itself it knows CSV of what
+    is shown. Several tables on a page need a ``name`` each.
+    Raises ``Invalid`` for a sort, page, column or search that cannot be.
     """
 
     partial = "components/table.html#rows"
@@ -115,61 +49,76 @@ class Table:
         columns: Sequence[Column],
         *,
         order: str = "",
-        search: Sequence[str] = (),
+        search: Search = (),
         filterset: Any = None,
         name: str = "table",
         empty: str = "There is nothing here yet.",
         topic: str = "",
         caption: str = "",
         page_size: int = PAGE_SIZE,
+        files: Mapping[str, Callable[[Table], Iterable[str]]] | None = None,
+        bulk: Sequence[tuple[str, str]] = (),
     ) -> None:
-        self.request, self.source, self.columns, self.name = request, source, list(columns), name
+        self.request, self.source, self.every_column, self.name = request, source, list(columns), name
         self.order, self.search, self.empty, self.topic = order, search, empty, topic
-        self.caption, self.page_size = caption, page_size
+        self.caption, self.page_size, self.bulk = caption, page_size, bulk
+        self.files = files or {"csv": Table.csv}
         self.prefix = "" if name == "table" else f"{name}-"
         self.query = self._text("q")
         self.sort = self._text("sort") or order
-        if self.sort != order and self.sort.lstrip("-") not in {c.sort_field for c in self.columns if c.sort_field}:
+        if self.sort != order and self.sort.lstrip("-") not in {c.sort_field for c in columns if c.sort_field}:
             raise Invalid(f"The list cannot be sorted by “{self.sort}”.")
-        number = self._text("page") or "1"
-        if not (number.isascii() and number.isdigit() and 0 < int(number) <= COUNT_LIMIT):
-            raise Invalid(f"“{number}” is not the number of a page.")
-        self.asked_page = int(number)
-        self.exporting = self._text("export") == "csv"
+        self.chosen = ",".join(name for name in request.GET.getlist(f"{self.prefix}columns") if name)
+        self.columns = self._chosen()
+        self.above: list[Panel] = []
+        self.exporting = self._text("export")
+        if self.exporting not in ("", *self.files):
+            raise Invalid(f"A list cannot be exported as “{self.exporting}”.")
         self.filterset = filterset and filterset(
             request.GET, queryset=source, request=request, prefix=name if self.prefix else None
         )
 
-    def _text(self, name: str) -> str:
+    def _text(self, name: str, longest: int = 200) -> str:
         text = self.request.GET.get(self.prefix + name, "").strip()
-        if "\x00" in text or len(text) > 200:
+        if "\x00" in text or len(text) > longest:
             raise Invalid("The search text is too long or has characters that no text has.")
         return text
 
+    def _chosen(self) -> list[Column]:
+        """The columns of ``?columns=a,b`` (or several of it), in that order; else all that are not extra."""
+        known = {column.name: column for column in self.every_column}
+        names = dict.fromkeys(filter(None, self.chosen.split(",")))
+        if unknown := names.keys() - known.keys():
+            raise Invalid(f"The list has no column “{min(unknown)[:80]}”.")
+        return [known[name] for name in names] or [column for column in self.every_column if not column.extra]
+
     @functools.cached_property
     def matching(self) -> Any:
-        """Every row that the search and the filters leave, in order."""
+        """Every row that the search and the filters leave. A queryset has no order yet, a list has."""
         rows: Any = self.filterset.qs if self.filterset else self.source
         if not isinstance(rows, QuerySet):
             return self._matching_list(rows)
-        if self.query:
-            found = Q()
-            for name in self.search:
-                found |= Q(**{f"{name}__icontains": self.query})
-            rows = rows.filter(found)
-        return rows.order_by(*filter(None, [self.sort, "-pk" if self.sort.startswith("-") else "pk"]))
+        if self.query and callable(self.search):
+            rows = self.search(rows, self.query)
+        elif self.query and not callable(self.search):
+            rows = rows.filter(functools.reduce(Q.__or__, (Q((f"{n}__icontains", self.query)) for n in self.search)))
+        return rows
 
     def _matching_list(self, rows: Sequence[Any]) -> list[Any]:
         key = self.sort.lstrip("-")
-        if self.query:
+        if self.query and not callable(self.search):
             paths = [Column(name, name) for name in self.search]
             rows = [row for row in rows if any(self.query.lower() in str(path.of(row)).lower() for path in paths)]
-        column = next((c for c in self.columns if c.sort_field == key), Column(key, key)) if key else None
+        column = next((c for c in self.every_column if c.sort_field == key), Column(key, key)) if key else None
         if column is None:
             return list(rows)
         known = [row for row in rows if column.of(row) is not None]
         unknown = [row for row in rows if column.of(row) is None]
         return sorted(known, key=column.of, reverse=self.sort.startswith("-")) + unknown
+
+    @functools.cached_property
+    def keyset(self) -> Keyset:
+        return Keyset(self.matching, self.sort, self.order)
 
     @functools.cached_property
     def total(self) -> int:
@@ -179,32 +128,40 @@ class Table:
 
     @property
     def total_label(self) -> str:
-        return f"more than {COUNT_LIMIT:,}" if self.total > COUNT_LIMIT else f"{self.total:,}"
+        return f"{COUNT_LIMIT:,}+" if self.total > COUNT_LIMIT else f"{self.total:,}"
 
     @functools.cached_property
-    def pages(self) -> int:
-        return max(1, -(-min(self.total, COUNT_LIMIT) // self.page_size))
+    def _window(self) -> tuple[int, list[Any], str, str]:
+        """How many rows come before this page, its rows, and the addresses of the pages before and after it."""
+        after, before, size = self._text("after", 2000), self._text("before", 2000), self.page_size
+        if not isinstance(self.matching, QuerySet):
+            place = int(after) if after.isascii() and after.isdigit() and int(after) < len(self.matching) else 0
+            later = self.url(after=place + size) if len(self.matching) > place + size else ""
+            earlier = self.url(after=max(place - size, 0) or None) if place else ""
+            return place, self.matching[place : place + size], earlier, later
+        keys, found, place = self.keyset, [], 0
+        if before:
+            place, values = keys.read(before)
+            found, place = [*keys.before(values)[:size]][::-1], max(place - size, 0)
+        elif after:
+            place, values = keys.read(after)
+            found = list(keys.after(values)[: size + 1])
+        if not found or (before and len(found) < size):
+            found, place, before = list(keys.rows[: size + 1]), 0, ""
+        rows = found[:size]
+        later = self.url(after=keys.token(place + len(rows), rows[-1])) if before or len(found) > size else ""
+        earlier = self.url(before=keys.token(place, rows[0]) if place > size else None) if place else ""
+        return place, rows, earlier, later
+
+    objects = property(lambda self: self._window[1], doc="The rows of the present page.")
+    first = property(lambda self: self._window[0] + 1)
+    last = property(lambda self: self._window[0] + len(self._window[1]))
+    previous = property(lambda self: self._window[2])
+    next = property(lambda self: self._window[3])
 
     @property
-    def page(self) -> int:
-        return min(self.asked_page, self.pages)
-
-    @functools.cached_property
-    def objects(self) -> list[Any]:
-        """The rows of the present page."""
-        return list(self.matching[(self.page - 1) * self.page_size : self.page * self.page_size])
-
-    @property
-    def rows(self) -> Iterator[list[Cell]]:
-        return ([Cell(column, row) for column in self.columns] for row in self.objects)
-
-    @property
-    def first(self) -> int:
-        return (self.page - 1) * self.page_size + 1
-
-    @property
-    def last(self) -> int:
-        return self.first + len(self.objects) - 1
+    def rows(self) -> Iterator[tuple[Any, list[Cell]]]:
+        return ((row, [Cell(column, row) for column in self.columns]) for row in self.objects)
 
     @property
     def narrowed(self) -> bool:
@@ -221,68 +178,51 @@ class Table:
             other = column.sort_field if descending or not sorted_now else f"-{column.sort_field}"
             yield {
                 "column": column,
-                "url": self.url(sort=other, page=None) if column.sort_field else "",
+                "url": self.url(sort=other) if column.sort_field else "",
                 "direction": ("descending" if descending else "ascending") if sorted_now else "",
             }
 
     def url(self, **changes: Any) -> str:
-        """This page's address with some of the table's own parameters changed (``None`` takes one away)."""
+        """The list's address with some of its own parameters changed (``None`` takes one away), from its first page."""
         query = self.request.GET.copy()
-        for name, value in {"export": None, **changes}.items():
+        for name, value in {"export": None, "after": None, "before": None, **changes}.items():
             query.pop(self.prefix + name, None)
             if value is not None:
                 query[self.prefix + name] = str(value)
         return f"{self.request.path}?{query.urlencode()}" if query else self.request.path
 
-    @property
-    def here(self) -> str:
-        return self.url()
+    def _parameters(self, without: set[str]) -> list[tuple[str, str]]:
+        pairs = [(name, value) for name, values in self.request.GET.lists() for value in values]
+        # Widgets of two parts add a suffix: "opened_after".
+        return [(name, value) for name, value in pairs if not {name, name.rpartition("_")[0]} & without]
 
     @functools.cached_property
     def kept(self) -> list[tuple[str, str]]:
         """Parameters of the page that are not this list's; a search leaves them as they are."""
-        own = {self.prefix + name for name in ("q", "sort", "page", "export")}
-        own |= {bound.html_name for bound in self.filterset.form} if self.filterset else set()
-        pairs = [(name, value) for name, values in self.request.GET.lists() for value in values]
-        # Widgets of two parts add a suffix: "opened_after".
-        return [(name, value) for name, value in pairs if not {name, name.rpartition("_")[0]} & own]
+        own = {bound.html_name for bound in self.filterset.form} if self.filterset else set()
+        return self._parameters(own | {self.prefix + name for name in OWN})
+
+    @property
+    def others(self) -> list[tuple[str, str]]:
+        """Every parameter that stays when other columns are chosen."""
+        return self._parameters({self.prefix + name for name in ("columns", "after", "before", "export")})
 
     @property
     def plain(self) -> str:
         """This page's address without search, filters, order and page."""
-        return f"{self.request.path}?{urlencode(self.kept)}" if self.kept else self.request.path
+        return self.request.path + (f"?{urlencode(self.kept)}" if self.kept else "")
 
     @property
-    def previous(self) -> str:
-        return self.url(page=self.page - 1) if self.page > 1 else ""
+    def exports(self) -> list[tuple[str, str]]:
+        """The kinds of file, each with its address."""
+        return [(form.upper(), self.url(export=form)) for form in self.files]
 
-    @property
-    def next(self) -> str:
-        return self.url(page=self.page + 1) if self.page < self.pages else ""
+    def file(self) -> Any:
+        """Every matching row, in the order of the list, sent while it is read."""
+        return export.answer(self.request, self.name, self.exporting, self.files[self.exporting](self))
 
-    @property
-    def export(self) -> str:
-        return self.url(export="csv", page=None)
-
-    def csv(self) -> HttpResponse:
-        """Every matching row as CSV. Raises ``Invalid`` when there are too many for one file."""
-        rows = self.matching[: EXPORT_LIMIT + 1]
-        rows = list(rows.iterator(2000)) if isinstance(rows, QuerySet) else rows
-        if len(rows) > EXPORT_LIMIT:
-            raise Invalid(f"More than {EXPORT_LIMIT:,} rows match. Narrow the search, then export.")
-        response = HttpResponse(content_type="text/csv; charset=utf-8")
-        response["Content-Disposition"] = f'attachment; filename="{self.name}.csv"'
-        writer = csv.writer(response)
-        writer.writerow([column.label for column in self.columns])
-        writer.writerows([plain(column.of(row)) for column in self.columns] for row in rows)
-        return response
-
-
-def plain(value: Any) -> str | int | float:
-    """A cell for a spreadsheet. Text that it would run as a formula is disarmed (OWASP: CSV injection)."""
-    if value is None or value == "":
-        return ""
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return value
-    text = value.isoformat() if isinstance(value, datetime) else str(getattr(value, "label", value))
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    def csv(self) -> Iterator[str]:
+        """What the columns show, under their labels."""
+        chunks = self.keyset.chunks(1000) if isinstance(self.matching, QuerySet) else [self.matching]
+        rows = ([column.of(row) for column in self.columns] for rows in chunks for row in rows)
+        return export.csv_lines(itertools.chain([[column.label for column in self.columns]], rows))

@@ -5,3 +5,4 @@ import "./live.js";
 import "./keys.js";
 import "./confirm.js";
 import "./toasts.js";
+import "./bulk.js";

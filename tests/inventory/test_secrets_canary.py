@@ -150,7 +150,7 @@ def pages(operation: Operation, component: Component, account: Any, api: Any) ->
     addresses += [reverse("component-plans", args=[component.slug]), component.service.get_absolute_url()]
     addresses += [reverse("component-operate", args=[component.slug, operation.kind])]
     addresses += [f"{reverse('operation-list')}?export=csv"]
-    found = {address: client.get(address).content.decode() for address in addresses}
+    found = {address: client.get(address).getvalue().decode() for address in addresses}
     stream = reverse("operation-stream", args=[operation.number])
     found[stream] = async_to_sync(_whole)(client.get(stream))
     base = f"/api/v1/operations/{operation.pk}/"

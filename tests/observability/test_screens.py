@@ -120,7 +120,7 @@ def test_a_foreign_component_is_nowhere(viewer):
     client = browser(viewer)
     for path in ("/", "/services/", "/components/", "/components/?q=play", "/components/?export=csv",
                  "/environments/production/topology/", "/components/production/us-central/api/"):  # fmt: skip
-        content = client.get(path).content
+        content = client.get(path).getvalue()
         assert b"staging" not in content.lower()
         assert b"cloud" not in content
     for path in ("/environments/staging/topology/", "/environments/nowhere/topology/"):

@@ -115,7 +115,7 @@ def test_a_section_that_is_not_there_is_refused(reader):
 def test_a_gallery_list_is_searched_and_paged_through_htmx(reader):
     headers = {"HX-Request": "true", "HX-Target": "table"}
     text = reader.get(
-        "/gallery/", {"section": "lists", "q": "sample-07", "page": "2"}, headers=headers
+        "/gallery/", {"section": "lists", "q": "sample-07", "after": "20"}, headers=headers
     ).content.decode()
     assert text.lstrip().startswith('<div class="list-rows" id="table"')
     assert "sample-0720" in text
