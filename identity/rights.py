@@ -37,8 +37,23 @@ def scope_for(environment: str = ANY, service: str = ANY) -> Scope:
     return scope
 
 
-def _reach(scope: Scope) -> None:
-    wider = Scope.objects.filter(environment__in=[ANY, scope.environment], service__in=[ANY, scope.service])
+def scopes_for(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Scope]:
+    """The scopes of many pairs (environment, service), those that are new made: a handful of statements in all."""
+    wanted = set(pairs)
+    if not wanted:
+        return {}
+    found = {(scope.environment, scope.service): scope for scope in Scope.objects.all()}
+    fresh = [Scope(environment=environment, service=service) for environment, service in sorted(wanted - found.keys())]
+    if fresh:
+        Scope.objects.bulk_create(fresh, ignore_conflicts=True)
+        _reach(*fresh)
+        found = {(scope.environment, scope.service): scope for scope in Scope.objects.all()}
+    return {pair: found[pair] for pair in wanted}
+
+
+def _reach(*scopes: Scope) -> None:
+    environments, services = ({getattr(scope, name) for scope in scopes} for name in ("environment", "service"))
+    wider = Scope.objects.filter(environment__in=[ANY, *environments], service__in=[ANY, *services])
     bindings = RoleBinding.objects.filter(scope__in=wider)
     direct = bindings.exclude(account=None).values_list("account", flat=True)
     team = bindings.exclude(team=None).values_list("team__members", flat=True)

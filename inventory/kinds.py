@@ -154,6 +154,7 @@ _ALL = (
     Spec(Kind.SECRET, TRUST, {
         "reference": text("Reference", "Where it is kept; never the secret itself."),
         "rotated_every_days": number("Rotated every … days"),
+        "rotated_on": text("Last rotated on", "A day, as 2026-01-31.", longest=10),
     }),
     Spec(Kind.MONITOR, TRUST, {"role": choice("Role", "metrics", "logs", "traces", "alerts", "ci", "registry")}),
 )  # fmt: skip

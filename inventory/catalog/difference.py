@@ -1,42 +1,44 @@
-"""An estate compared with the database: what would be created, changed and removed."""
+"""An estate compared with the database: what would be created, changed and removed.
+
+Stored rows are read once per noun, streamed, and only what differs is kept: the cost is two passes over the rows, the
+memory that of the catalog.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import models
+from django.db.models import Q
+from django.db.models.expressions import RawSQL
 
-from identity.models import Team
+from inventory.catalog import standing
 from inventory.catalog.estate import Estate
-from inventory.catalog.shape import EVERYWHERE
+from inventory.catalog.nouns import ARROW, HASH, NOUNS, ORDER, Noun, links, placed
 from inventory.catalog.source import Problem
-from inventory.models import Component, DataCenter, Declared, Dependency, Environment, Service
 
-ORDER = ("team", "data center", "environment", "service", "component", "dependency")
-"""What is pointed at comes before what points; removal goes the other way."""
-MODELS: dict[str, type[models.Model]] = {
-    "team": Team,
-    "data center": DataCenter,
-    "environment": Environment,
-    "service": Service,
-    "component": Component,
-    "dependency": Dependency,
-}
-_CREATE, _CHANGE, _REMOVE = "create", "change", "remove"
+__all__ = ["ORDER", "Change", "Difference", "compare", "declared", "keyed", "stored"]
+CREATE, CHANGE, REMOVE = "create", "change", "remove"
+_CHUNK = 2000
+Rows = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class Change:
-    """One row: ``create``, ``change`` or ``remove``; ``fields`` maps a field to its values before and after."""
+    """One row: ``create``, ``change`` or ``remove``; ``fields`` maps a field to its values before and after.
+
+    ``pk`` is the stored row's (``None`` for a new one); it is no part of what people compare.
+    """
 
     act: str
     noun: str
     key: str
     fields: tuple[tuple[str, Any, Any], ...] = ()
+    pk: Any = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,17 @@ class Difference:
     @property
     def counts(self) -> dict[str, int]:
         """How many rows would be created, changed and removed."""
-        acts = {"created": _CREATE, "changed": _CHANGE, "removed": _REMOVE}
+        acts = {"created": CREATE, "changed": CHANGE, "removed": REMOVE}
         return {name: sum(change.act == act for change in self.changes) for name, act in acts.items()}
+
+    @property
+    def by_noun(self) -> dict[str, dict[str, int]]:
+        """Noun → act → how many, for what changes at all."""
+        found: dict[str, dict[str, int]] = {}
+        for change in self.changes:
+            acts = found.setdefault(change.noun, {CREATE: 0, CHANGE: 0, REMOVE: 0})
+            acts[change.act] += 1
+        return {noun: found[noun] for noun in ORDER if noun in found}
 
     @property
     def summary(self) -> str:
@@ -67,141 +78,137 @@ class Difference:
     @property
     def digest(self) -> str:
         """Stands for exactly these changes: what a person has read can be told from what would now be done."""
-        facts = [(change.act, change.noun, change.key, change.fields) for change in self.changes]
-        return hashlib.sha256(json.dumps([self.catalog, facts], sort_keys=True).encode()).hexdigest()[:16]
+        whole = hashlib.sha256(self.catalog.encode())
+        for change in self.changes:
+            facts = [change.act, change.noun, change.key, change.fields]
+            whole.update(b"\0" + json.dumps(facts, sort_keys=True, separators=(",", ":")).encode())
+        return whole.hexdigest()[:16]
 
 
-def declared(estate: Estate) -> dict[str, dict[str, dict[str, Any]]]:
+def declared(estate: Estate) -> dict[str, Rows]:
     """Noun → key → fields, as the catalog wants them."""
     by = {"declared_by": estate.catalog}
-    wanted: dict[str, dict[str, dict[str, Any]]] = {
-        "team": {key: {"name": row["name"]} for key, row in estate.teams.items()},
-        "data center": _filled(estate.data_centers, {"name": "", "provider": "", "region": "", "role": ""}, by),
-        "environment": _filled(estate.environments, {"name": "", "kind": "", "description": ""}, by),
-        "service": _filled(estate.services, _SERVICE, by),
-        "component": {},
-        "dependency": {},
-    }
-    for key, row in _filled(estate.components, _COMPONENT, by).items():
-        environment, center, _ = key.split("/")
-        where = {"environment": environment, "data_center": None if center in EVERYWHERE else center}
-        wanted["component"][key] = row | where
-    for origin, targets in estate.dependencies.items():
-        for target, kind in targets.items():
-            wanted["dependency"][f"{origin} → {target}"] = {"source": origin, "target": target, "kind": kind} | by
+    wanted: dict[str, Rows] = {}
+    for noun in NOUNS.values():
+        rows = wanted[noun.name] = {}
+        own = by if noun.name != "team" else {}
+        for key, row, more in _declared(estate, noun):
+            rows[key] = {
+                each.name: each.tidy(row[each.name]) if each.name in row else each.empty for each in noun.fields
+            }
+            rows[key] |= more | own
     return wanted
 
 
-_SERVICE = {"name": "", "description": "", "tier": 2, "language": "", "repository": "", "runbook": "", "owner": None}
-_COMPONENT = {"name": "", "kind": "", "service": "", "software": "", "version": "", "endpoint": ""}
-_COMPONENT |= {"connection": "", "attributes": {}}
+def _declared(estate: Estate, noun: Noun) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Key, what the file says, and what follows from where it says it."""
+    if noun.name == "endpoint":
+        for component, row in estate.components.items():
+            for name, endpoint in row.get("endpoints", {}).items():
+                yield f"{component}{HASH}{name}", endpoint, {"component": component, "name": name}
+    elif noun.name == "dependency":
+        for source, targets in estate.dependencies.items():
+            for target, link in links(targets):
+                yield f"{source}{ARROW}{target}", link, {"source": source, "target": target}
+    else:
+        for key, row in getattr(estate, noun.section).items():
+            yield key, row, dict(zip(("environment", "data_center"), placed(key), strict=True)) if noun.placed else {}
 
 
-def _filled(rows: dict[str, dict[str, Any]], empty: dict[str, Any], more: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    return {key: {name: row.get(name, value) for name, value in empty.items()} | more for key, row in rows.items()}
-
-
-def stored() -> dict[str, dict[str, dict[str, Any]]]:
-    """The same shape, as the database has it: six queries."""
-    own = ("slug", "name", "declared_by")
-    found = {
-        "team": Team.objects.values("slug", "name"),
-        "data center": DataCenter.objects.values(*own, "provider", "region", "role"),
-        "environment": Environment.objects.values(*own, "kind", "description"),
-        "service": Service.objects.values(*own, *(set(_SERVICE) - {"name", "owner"}), owner_=models.F("owner__slug")),
-        "component": Component.objects.values(
-            *(*own, "kind", "software", "version", "endpoint", "connection", "attributes"),
-            environment_=models.F("environment__slug"),
-            data_center_=models.F("data_center__slug"),
-            service_=models.F("service__slug"),
-        ),
+def stored(rows: models.QuerySet[Any] | None = None, *, noun: str = "") -> dict[str, Rows]:
+    """The same shape, as the database has it: one query per noun, or only ``rows`` of one."""
+    if rows is not None:
+        return {noun: {key: fields for _, key, fields in _read(NOUNS[noun], rows)}}
+    return {
+        each.name: {key: f for _, key, f in _read(each, each.model._default_manager.all())} for each in NOUNS.values()
     }
-    rows = {noun: {row["slug"]: _row(row) for row in query} for noun, query in found.items()}
-    links = Dependency.objects.values(
-        "kind", "declared_by", source_=models.F("source__slug"), target_=models.F("target__slug")
-    )
-    rows["dependency"] = {f"{link['source_']} → {link['target_']}": _row({**link}) for link in links}
-    return rows
 
 
-def _row(values: dict[str, Any]) -> dict[str, Any]:
-    # A trailing underscore keeps a joined slug apart from the foreign key column of the same name.
-    return {name.rstrip("_"): value for name, value in values.items() if name != "slug"}
+def _read(noun: Noun, rows: models.QuerySet[Any]) -> Iterator[tuple[Any, str, dict[str, Any]]]:
+    """Primary key, key and fields of each row, streamed."""
+    columns, parts = noun.columns, len(noun.key_paths)
+    paths = [*noun.key_paths, *(each.path for each in columns)]
+    names = [each.name for each in columns]
+    tidied = [(each.name, each.tidy) for each in columns if each.tidy.__name__ != "_same"]
+    for pk, *values in rows.order_by().values_list("pk", *paths).iterator(_CHUNK):
+        fields = dict(zip(names, values[parts:], strict=True))
+        for name, tidy in tidied:
+            fields[name] = tidy(fields[name])
+        yield pk, noun.keys(tuple(values[:parts])), fields
+
+
+def keyed(path: str, keys: list[str]) -> Q:
+    """Rows whose ``path`` is one of ``keys``: one array goes to the server, however many there are."""
+    return Q(**{f"{path}__in": RawSQL("SELECT unnest(%s::text[])", [keys])})
 
 
 def compare(estate: Estate) -> Difference:
     """What ``inventory.actions.apply_catalog`` would do. Reads only; a refusal is in ``problems``, not raised."""
-    wanted, present = declared(estate), stored()
+    wanted = declared(estate)
     changes: list[Change] = []
+    gone: list[Change] = []
+    problems: list[Problem] = [*standing.unresolved(estate)]
+    for noun in NOUNS.values():
+        made, removed, foreign = _compare(estate, noun, wanted[noun.name])
+        changes += made
+        gone = [*removed, *gone]
+        problems += foreign
+    problems += standing.pointed_at(estate.catalog, gone, wanted)
+    return Difference(estate.catalog, (*changes, *gone), tuple(sorted(problems)))
+
+
+def _compare(estate: Estate, noun: Noun, wanted: Rows) -> tuple[list[Change], list[Change], list[Problem]]:
+    own = Q(declared_by=estate.catalog) if noun.name != "team" else Q(pk=None)
+    asked = keyed(noun.key_paths[0], sorted({key.partition(HASH)[0].partition(ARROW)[0] for key in wanted}))
+    found: dict[str, Change | None] = {}
     problems: list[Problem] = []
-    for noun in ORDER:
-        for key, fields in wanted[noun].items():
-            before = present[noun].get(key)
-            problems += _foreign(estate, noun, key, before)
-            changes += _change(noun, key, before, fields)
-    removed = {
-        noun: [
-            key
-            for key, fields in present[noun].items()
-            if fields.get("declared_by") == estate.catalog and key not in wanted[noun]
-        ]
-        for noun in reversed(ORDER)
-    }
-    for noun, keys in removed.items():
-        changes += [Change(_REMOVE, noun, key) for key in keys]
-    problems += _pointed_at(estate, removed, wanted)
-    return Difference(estate.catalog, tuple(changes), tuple(sorted(problems)))
+    absent: list[tuple[Any, str, dict[str, Any]]] = []
+    for pk, key, fields in _read(noun, noun.model._default_manager.filter(own | asked)):
+        if key in wanted:
+            found[key] = _change(noun.name, key, fields, wanted[key], pk)
+            problems += _foreign(estate, noun, key, fields)
+        elif fields.get("declared_by") == estate.catalog:
+            absent.append((pk, key, fields))
+    moved = _moved(noun, absent, wanted.keys() - found.keys(), wanted)
+    found |= moved
+    made = [found[key] if key in found else _new(noun.name, key, wanted[key]) for key in wanted]
+    still = {change.pk for change in moved.values()}
+    removed = [Change(REMOVE, noun.name, key, pk=pk) for pk, key, _ in sorted(absent, key=_key) if pk not in still]
+    return [change for change in made if change], removed, problems
 
 
-def _change(noun: str, key: str, before: dict[str, Any] | None, after: dict[str, Any]) -> Iterator[Change]:
-    if before is None:
-        shown = tuple((name, None, value) for name, value in sorted(after.items()) if value not in ("", None, {}))
-        yield Change(_CREATE, noun, key, shown)
-        return
+def _key(absent: tuple[Any, str, dict[str, Any]]) -> str:
+    return absent[1]
+
+
+def _new(noun: str, key: str, after: dict[str, Any]) -> Change:
+    shown = tuple((name, None, value) for name, value in sorted(after.items()) if value not in ("", None, {}, []))
+    return Change(CREATE, noun, key, shown)
+
+
+def _change(noun: str, key: str, before: dict[str, Any], after: dict[str, Any], pk: Any) -> Change | None:
     fields = tuple((name, before[name], value) for name, value in sorted(after.items()) if before[name] != value)
-    if fields:
-        yield Change(_CHANGE, noun, key, fields)
+    return Change(CHANGE, noun, key, fields, pk) if fields else None
 
 
-def _foreign(estate: Estate, noun: str, key: str, before: dict[str, Any] | None) -> Iterator[Problem]:
-    owner = (before or {}).get("declared_by")
+def _moved(noun: Noun, absent: list[tuple[Any, str, dict[str, Any]]], new: set[str], wanted: Rows) -> dict[str, Change]:
+    """Rows that have another key now, told by what their provider calls them: renamed, not removed and made again."""
+    if "external_id" not in {each.name for each in noun.fields} or not absent or not new:
+        return {}
+    known = {fields["external_id"]: (pk, key, fields) for pk, key, fields in absent if fields["external_id"]}
+    moved = {}
+    for key in sorted(new):
+        if same := known.get(wanted[key]["external_id"]):
+            pk, old, before = same
+            change = _change(noun.name, key, before | {"slug": old}, wanted[key] | {"slug": key}, pk)
+            if change:
+                moved[key] = change
+    return moved
+
+
+def _foreign(estate: Estate, noun: Noun, key: str, before: dict[str, Any]) -> Iterator[Problem]:
+    owner = before.get("declared_by")
     if owner and owner != estate.catalog:
-        where = (f"{noun.replace(' ', '_')}s", key) if noun != "dependency" else ("dependencies", *key.split(" → "))
+        parts = key.split(ARROW) if noun.name == "dependency" else key.split(HASH)
+        where = (noun.section, *parts) if noun.name != "endpoint" else (noun.section, parts[0], "endpoints", parts[1])
         yield estate.problem(where, f"“{key}” is declared by the catalog “{owner}” already.")
-
-
-def _pointed_at(estate: Estate, removed: dict[str, list[str]], wanted: dict[str, Any]) -> Iterator[Problem]:
-    """A row may go only when nothing that stays points at it; rows that are parts of it go with it."""
-    # What is declared will point where the catalog says, which is never at a row that goes.
-    settled = {
-        MODELS[noun]: set(_rows(noun, [*keys, *wanted[noun]]).values_list("pk", flat=True))
-        for noun, keys in removed.items()
-        if any(removed.values())
-    }
-    for noun, keys in removed.items():
-        for row in _rows(noun, keys) if keys else ():
-            for relation in row._meta.related_objects:
-                if count := _staying(row, relation, settled):
-                    key = getattr(row, "slug", row)
-                    what = f"{count} × {relation.related_model._meta.verbose_name}"
-                    sentence = f"The {noun} “{key}” is no longer declared, but still pointed at: {what}."
-                    yield Problem(estate.catalog, 0, sentence)
-
-
-def _rows(noun: str, keys: Iterable[str]) -> models.QuerySet[Any]:
-    if noun != "dependency":
-        return MODELS[noun]._default_manager.filter(slug__in=keys)
-    pairs = models.Q(pk=None)
-    for key in keys:
-        origin, target = key.split(" → ")
-        pairs |= models.Q(source__slug=origin, target__slug=target)
-    return Dependency.objects.filter(pairs)
-
-
-def _staying(row: models.Model, relation: Any, settled: dict[type[models.Model], set[Any]]) -> int:
-    related = relation.related_model
-    owned = relation.on_delete in (models.CASCADE, models.DB_CASCADE) and not issubclass(related, Declared)
-    if owned:
-        return 0
-    staying = related._base_manager.filter(**{relation.field.name: row.pk}).exclude(pk__in=settled.get(related, ()))
-    return int(staying.count())

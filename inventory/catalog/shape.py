@@ -7,107 +7,94 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
 
+from inventory.catalog.nouns import ENDPOINT, EVERYWHERE, KEY, NOUNS, SLUG, Shape, text
 from inventory.catalog.source import Document, Problem
-from inventory.models import Component, DataCenter, Dependency, Environment
+from inventory.kinds import KINDS
+from inventory.models import Dependency
 
-SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*\Z"
-KEY = r"^[a-z0-9-]+/[a-z0-9-]+/[a-z0-9-]+\Z"
-EVERYWHERE = {"global": "spans all data centers", "workstation": "is every developer's own machine"}
-"""What may stand in a component's key where a data center stands, for components that are in none."""
-
+__all__ = ["EVERYWHERE", "KEY", "SCHEMA", "SLUG", "check"]
+Where = tuple[str | int, ...]
 _NAMED = {
     SLUG: "lower-case letters, digits and single hyphens",
     KEY: "environment/data-center/name, in lower-case letters, digits and hyphens",
 }
+_RELIES = {"type": "array", "maxItems": 20, "uniqueItems": True, "items": text(64, pattern=SLUG)}
 
 
-def _text(longest: int, *, least: int = 0, **more: Any) -> dict[str, Any]:
-    return {"type": "string", "minLength": least, "maxLength": longest, **more}
+def _rows(pattern: str, row: Shape) -> Shape:
+    longest = 200 if pattern == KEY else 50
+    return {"type": "object", "propertyNames": text(longest, pattern=pattern), "additionalProperties": row}
 
 
-def _rows(names: str, fields: dict[str, Any], required: tuple[str, ...]) -> dict[str, Any]:
-    row = {"type": "object", "additionalProperties": False, "properties": fields, "required": list(required)}
-    return {
-        "type": "object",
-        "propertyNames": _text(200 if names == KEY else 50, pattern=names),
-        "additionalProperties": row,
-    }
+def _component() -> Shape:
+    row = NOUNS["component"].shape
+    row["properties"]["endpoints"] = _rows(SLUG, ENDPOINT.shape)
+    return row
 
 
-_NAME = _text(120, least=1)
-_URL = _text(200, pattern="^(https?://\\S+)?$")
-SCHEMA: dict[str, Any] = {
+def _dependencies() -> Shape:
+    long = NOUNS["dependency"].shape
+    short = {"enum": Dependency.Kind.values}
+    return _rows(KEY, _rows(KEY, {"if": {"type": "object"}, "then": long, "else": short}))
+
+
+_PLAIN = {noun.section: _rows(noun.key, noun.shape) for noun in NOUNS.values()}
+SCHEMA: Shape = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
-        "catalog": _text(50, pattern=SLUG),
-        "teams": _rows(SLUG, {"name": _NAME}, ("name",)),
-        "data_centers": _rows(
-            SLUG,
-            {"name": _NAME, "provider": _text(120), "region": _text(120), "role": {"enum": DataCenter.Role.values}},
-            ("name", "role"),
-        ),
-        "environments": _rows(
-            SLUG,
-            {"name": _NAME, "kind": {"enum": Environment.Kind.values}, "description": _text(2000)},
-            ("name", "kind"),
-        ),
-        "services": _rows(
-            SLUG,
-            {
-                "name": _NAME,
-                "description": _text(2000),
-                "tier": {"type": "integer", "minimum": 1, "maximum": 4},
-                "language": _text(64),
-                "repository": _URL,
-                "runbook": _URL,
-                "owner": _text(50, pattern=SLUG),
-            },
-            ("name", "tier", "owner"),
-        ),
-        "components": _rows(
-            KEY,
-            {
-                "name": _NAME,
-                "kind": {"enum": Component.Kind.values},
-                "service": _text(50, pattern=SLUG),
-                "software": _text(64),
-                "version": _text(64),
-                "endpoint": _text(255),
-                "connection": _text(200, pattern=KEY),
-                "attributes": {"type": "object", "maxProperties": 50},
-            },
-            ("name", "kind", "service"),
-        ),
-        "dependencies": {
-            "type": "object",
-            "propertyNames": _text(200, pattern=KEY),
-            "additionalProperties": {
-                "type": "object",
-                "propertyNames": _text(200, pattern=KEY),
-                "additionalProperties": {"enum": Dependency.Kind.values},
-            },
-        },
+        "catalog": text(50, pattern=SLUG),
+        "relies_on": _RELIES,
+        **_PLAIN,
+        "components": _rows(KEY, _component()),
+        "dependencies": _dependencies(),
     },
 }
-_TYPES = {"object": "a mapping", "string": "text", "integer": "a whole number"}
+_TYPES = {
+    "object": "a mapping",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "array": "a list",
+}
+_LIMITS = {
+    "minimum": "be at least {}",
+    "maximum": "be at most {}",
+    "exclusiveMinimum": "be more than {}",
+    "exclusiveMaximum": "be less than {}",
+    "maxLength": "be at most {} characters long",
+    "maxProperties": "have at most {} entries",
+    "maxItems": "have at most {} entries",
+}
 _validator = Draft202012Validator(SCHEMA)
+_attributes = {kind: Draft202012Validator(spec.schema) for kind, spec in KINDS.items()}
 
 
 def check(document: Document) -> Iterator[Problem]:
     """Every way in which the file is not as it should be."""
     for error in _validator.iter_errors(document.content):
-        path = tuple(error.absolute_path)
-        for where, sentence in _sentences(error, path):
-            yield Problem(document.file, document.line(where), sentence)
+        yield from _told(document, error, tuple(error.absolute_path))
+    rows = document.content.get("components")
+    for key, row in rows.items() if isinstance(rows, dict) else ():
+        if isinstance(row, dict) and isinstance(row.get("attributes"), dict) and row.get("kind") in KINDS:
+            for error in _attributes[row["kind"]].iter_errors(row["attributes"]):
+                yield from _told(document, error, ("components", key, "attributes", *error.absolute_path))
 
 
-def _sentences(error: ValidationError, path: tuple[str | int, ...]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _told(document: Document, error: ValidationError, path: Where) -> Iterator[Problem]:
+    for where, sentence in _sentences(error, path):
+        yield Problem(document.file, document.line(where), sentence)
+
+
+def _sentences(error: ValidationError, path: Where) -> Iterator[tuple[Where, str]]:
     what = f"“{path[-1]}”" if path else "The file"
     rule = str(error.validator)
     # What kind of values these are depends on the rule.
     wanted: Any = error.validator_value
     given: Any = error.instance
+    # A complaint about a name in a mapping carries the mapping's path; the name itself is the instance.
+    here = (*path, str(given)) if "propertyNames" in error.absolute_schema_path else path
     if rule == "additionalProperties":
         known = sorted(error.schema["properties"])  # type: ignore[index,call-overload]
         for name in [name for name in given if name not in known]:
@@ -120,14 +107,10 @@ def _sentences(error: ValidationError, path: tuple[str | int, ...]) -> Iterator[
     elif rule == "enum":
         yield path, f"{what} must be one of {', '.join(wanted)}."
     elif rule == "pattern":
-        named = _NAMED.get(str(wanted), "an http or https address")
-        # A complaint about a name in a mapping carries the mapping's path; the name itself is the instance.
-        is_key = "propertyNames" in error.absolute_schema_path
-        where = (*path, str(given)) if is_key else path
-        yield where, f"“{str(given)[:80]}” must be {named}."
+        yield here, f"“{str(given)[:80]}” must be {_NAMED.get(str(wanted), 'an http or https address')}."
     elif rule == "minLength":
-        yield path, f"{what} must not be empty."
+        yield here, f"{what} must not be empty."
+    elif rule == "uniqueItems":
+        yield path, f"{what} names something twice."
     else:
-        limit = {"minimum": "at least", "maximum": "at most", "maxLength": "at most"}
-        unit = " characters long" if rule == "maxLength" else ""
-        yield path, f"{what} must be {limit.get(rule, 'at most')} {wanted}{unit}."
+        yield here, f"{what} must {_LIMITS[rule].format(wanted)}."

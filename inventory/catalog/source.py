@@ -6,7 +6,8 @@ so that a small file cannot unfold into a large one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ import yaml
 from portal.errors import Invalid
 
 MAX_FILES = 200
-MAX_FILE_BYTES = 1024 * 1024
-MAX_FOLDER_BYTES = 8 * 1024 * 1024
+MAX_FILE_BYTES = 8 * 1024 * 1024
+MAX_FOLDER_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 12
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Path_ = tuple[str | int, ...]
+Files = Iterable[tuple[str, bytes | str]]
+"""Names and contents of files, in order. Text in the place of bytes says why a file cannot be read."""
+SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True, order=True)
@@ -67,44 +71,50 @@ class _Refused(Exception):
         self.line, self.sentence = line, sentence
 
 
-def read(folder: Path) -> tuple[list[Document], list[Problem]]:
-    """Every ``*.yaml`` file of ``folder`` (not of folders below it), and what cannot be read as YAML."""
+def read(files: Files) -> tuple[list[Document], list[Problem]]:
+    """Each of ``files`` as plain values, and what cannot be read as YAML."""
     documents: list[Document] = []
     problems: list[Problem] = []
     total = 0
-    for path in _files(folder):
-        document = Document(path.name)
+    for name, data in files:
+        document = Document(name)
         try:
-            text = _text(path, MAX_FOLDER_BYTES - total)
-            total += len(text.encode())
+            text = _text(data, MAX_FOLDER_BYTES - total)
+            total += len(data)
             _fill(document, text, problems)
         except _Refused as error:
-            problems.append(Problem(path.name, error.line, error.sentence))
+            problems.append(Problem(name, error.line, error.sentence))
         else:
             documents.append(document)
     return documents, problems
 
 
-def _files(folder: Path) -> list[Path]:
+def files(folder: Path) -> Iterator[tuple[str, bytes | str]]:
+    """Every ``*.yaml`` file of ``folder`` (not of folders below it)."""
     if not folder.is_dir():
         raise CatalogInvalid([Problem(str(folder), 0, "There is no such folder.")])
-    found = sorted(path for path in folder.iterdir() if path.suffix in (".yaml", ".yml"))
+    found = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
     if not found:
         raise CatalogInvalid([Problem(str(folder), 0, "There is no .yaml file in this folder.")])
     if len(found) > MAX_FILES:
         raise CatalogInvalid([Problem(str(folder), 0, f"There are more than {MAX_FILES} files in this folder.")])
-    return found
+    return ((path.name, _bytes(path)) for path in found)
 
 
-def _text(path: Path, left: int) -> str:
+def _bytes(path: Path) -> bytes | str:
     # A link could lead out of the folder to any file of the server.
     if path.is_symlink() or not path.is_file():
-        raise _Refused(0, "This is not a regular file.")
+        return "This is not a regular file."
     try:
         with path.open("rb") as handle:
-            data = handle.read(MAX_FILE_BYTES + 1)
+            return handle.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise _Refused(0, f"The file cannot be read: {error.strerror}.") from None
+        return f"The file cannot be read: {error.strerror}."
+
+
+def _text(data: bytes | str, left: int) -> str:
+    if isinstance(data, str):
+        raise _Refused(0, data)
     if len(data) > MAX_FILE_BYTES:
         raise _Refused(0, f"The file is larger than {MAX_FILE_BYTES // 1024} KiB.")
     if len(data) > left:
@@ -192,7 +202,7 @@ def _scalar(node: Any, document: Document, problems: list[Problem]) -> Any:
         if kind == "int":
             return int(node.value.replace("_", ""), 0)
         if kind == "float":
-            return float(node.value)
+            return _finite(node.value)
     except ValueError:
         sentence = f"The number {node.value[:40]} must be written in plain decimal digits; quote it if it is text."
         problems.append(Problem(document.file, node.start_mark.line + 1, sentence))
@@ -201,3 +211,10 @@ def _scalar(node: Any, document: Document, problems: list[Problem]) -> Any:
         # YAML 1.1 reads yes, no, on and off as truth values; nobody who writes a country code expects that.
         return node.value.lower() == "true" if node.value.lower() in ("true", "false") else node.value
     return None if kind == "null" else node.value
+
+
+def _finite(text: str) -> float:
+    # JSON, and so the database, has no infinity and no "not a number".
+    if not math.isfinite(value := float(text.replace("_", ""))):
+        raise ValueError(text)
+    return value

@@ -3,8 +3,9 @@
 from inventory.models.base import CROSSING, Declared
 from inventory.models.components import Component, ComponentQuerySet, Endpoint
 from inventory.models.dependencies import Dependency
+from inventory.models.findings import Finding
 from inventory.models.places import DataCenter, Environment, NetworkZone, Server, ServerGroup
-from inventory.models.records import AppliedCatalog, Note, Revision, SavedView, Watch
+from inventory.models.records import AppliedCatalog, CatalogDraft, Note, Revision, SavedView, Watch
 from inventory.models.services import Service
 
 NOUNS: dict[str, type[Declared]] = {
@@ -20,6 +21,7 @@ __all__ = [
     "CROSSING",
     "NOUNS",
     "AppliedCatalog",
+    "CatalogDraft",
     "Component",
     "ComponentQuerySet",
     "DataCenter",
@@ -27,6 +29,7 @@ __all__ = [
     "Dependency",
     "Endpoint",
     "Environment",
+    "Finding",
     "NetworkZone",
     "Note",
     "Revision",

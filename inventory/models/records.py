@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pgtrigger
 from django.conf import settings
 from django.db import models
+from django.urls import reverse
 from uuid_utils.compat import uuid7
 
 from identity.models import Scope
@@ -47,7 +49,10 @@ class Revision(models.Model):
 
 
 class AppliedCatalog(models.Model):
-    """One time a catalog was made true: which, by whom, and what it changed."""
+    """One time a catalog was made true: which, by whom, read where, and what it changed.
+
+    ``digest`` is that of the difference, ``nouns`` how many rows by noun and act.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     catalog = models.SlugField(max_length=64)
@@ -56,12 +61,45 @@ class AppliedCatalog(models.Model):
     created = models.PositiveIntegerField()
     changed = models.PositiveIntegerField()
     removed = models.PositiveIntegerField()
+    digest = models.CharField(max_length=64, blank=True)
+    source = models.CharField(max_length=300, blank=True)
+    commit = models.CharField(max_length=64, blank=True)
+    nouns = models.JSONField(default=dict)
 
     class Meta:
         ordering = ["-applied_at"]
 
     def __str__(self) -> str:
         return f"catalog {self.catalog}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("catalog-applied", args=[self.pk])
+
+
+class CatalogDraft(models.Model):
+    """A catalog as it was read from somewhere, kept until somebody has looked at its difference and applied it.
+
+    ``files`` are the texts by name. Of a state file only the catalog that was made of it is here, never the file.
+    """
+
+    KEPT = timedelta(days=2)
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    catalog = models.SlugField(max_length=64)
+    source = models.CharField(max_length=300)
+    commit = models.CharField(max_length=64, blank=True)
+    files = models.JSONField()
+    made_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    made_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        ordering = ["-made_at"]
+
+    def __str__(self) -> str:
+        return f"catalog {self.catalog} from {self.source}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("catalog-draft", args=[self.pk])
 
 
 class SavedView(models.Model):

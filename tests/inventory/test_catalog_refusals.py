@@ -32,11 +32,15 @@ def test_without_a_name_the_folder_gives_it(tmp_path):
 
 
 ROW = "components:\n  staging/us-central/api: {name: API, kind: app, service: api%s}\n"
+KNOWN = (
+    "attributes, classification, connection, custom, description, endpoint, endpoints, external_id, kind, name, "
+    "part_of, provenance, server, service, software, status, tags, version"
+)
 SPOILT = {
     "unknown section": ("componets: {}\n", "1: There is no “componets” here. Known: catalog, components, data_centers, "
-                        "dependencies, environments, services, teams."),
-    "unknown key": (ROW % ", colour: red", "2: There is no “colour” here. Known: attributes, connection, endpoint, "
-                    "kind, name, service, software, version."),
+                        "dependencies, environments, network_zones, relies_on, server_groups, servers, services, "
+                        "teams."),
+    "unknown key": (ROW % ", colour: red", f"2: There is no “colour” here. Known: {KNOWN}."),
     "lacking key": ("components:\n  staging/us-central/api: {name: API, kind: app}\n",
                     "2: “staging/us-central/api” lacks “service”."),
     "wrong choice": (ROW.replace("kind: app", "kind: ap") % "",
@@ -169,7 +173,7 @@ def test_too_many_files(tmp_path, monkeypatch):
 
 def test_a_file_that_is_too_large(folder):
     write(folder, staging="#" * (source.MAX_FILE_BYTES + 1))
-    assert "staging.yaml: The file is larger than 1024 KiB." in complaints(folder)
+    assert "staging.yaml: The file is larger than 8192 KiB." in complaints(folder)
 
 
 def test_a_folder_that_is_too_large(folder, monkeypatch):
@@ -205,10 +209,10 @@ def test_an_empty_file_says_nothing(folder):
 def test_truth_values_stay_what_was_written(folder):
     write(
         folder,
-        staging=STAGING.replace("service: api", "service: api, attributes: {country: no, sure: true, n: 1.5, o: }"),
+        staging=STAGING.replace("service: api", "service: api, custom: {country: no, sure: true, n: 1.5, o: }"),
     )
-    attributes = load(folder).components["staging/us-central/api"]["attributes"]
-    assert attributes == {"country": "no", "sure": True, "n": 1.5, "o": None}
+    custom = load(folder).components["staging/us-central/api"]["custom"]
+    assert custom == {"country": "no", "sure": True, "n": 1.5, "o": None}
 
 
 @pytest.mark.django_db
@@ -217,8 +221,7 @@ def test_the_command_names_everything_and_applies_nothing(folder):
     with pytest.raises(CommandError) as refusal:
         call_command("catalog", "apply", str(folder))
     assert str(refusal.value).splitlines() == [
-        "staging.yaml:2: There is no “colour” here. Known: attributes, connection, endpoint, kind, name, service, "
-        "software, version.",
+        f"staging.yaml:2: There is no “colour” here. Known: {KNOWN}.",
         "zebra.yaml:1: “services” must be a mapping.",
         "The catalog has 2 problems. Nothing was changed.",
     ]
