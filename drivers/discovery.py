@@ -1,8 +1,8 @@
 """What a driver finds where it looks: things, what they are like, and whether that was all of it.
 
-Plain values without models. `kind` and the names of `fields` are those of the inventory (`inventory.kinds`): `software`,
-`version`, `endpoint`, and the attributes of the kind by their own names; any other name is shown to people and compared
-with nothing. No field ever holds a secret.
+Plain values without models. `kind` and the names of `fields` are those of the inventory (`inventory.kinds`):
+`software`, `version`, and the attributes of the kind by their own names; any other name is shown to people and
+compared with nothing. No field ever holds a secret.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def discover(driver: App) -> list[Listing]:
-    """The application. Its processes and its upstream group are things of PM2 and of the edge, and parts of this one."""
+    """The application. Its processes and its upstream group are things of PM2 and of the edge; it claims them."""
     driver.pm2.needs_daemon()  # without it nobody knows what runs
     serving = driver.serving()
     health = driver.health(serving)

@@ -60,7 +60,8 @@ def _file(path: Path, folder: Path, found: Parsed) -> list[Directive]:
         return []
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise OSError(f"it is larger than {MAX_BYTES} bytes")
+            found.problems.append(f"{path} is larger than {MAX_BYTES} bytes")
+            return []
         tokens = list(_tokens(path.read_text(errors="replace")))
     except (OSError, ValueError) as error:
         found.problems.append(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}")

@@ -57,7 +57,8 @@ def _staying(
 ) -> list[tuple[Any, int]]:
     """How many rows that stay as they are point at each of those that go."""
     related, name = relation.related_model, relation.field.name
-    owned = relation.on_delete in (models.CASCADE, models.DB_CASCADE) and not issubclass(related, Declared)
+    let_go = (models.CASCADE, models.DB_CASCADE, models.SET_NULL)
+    owned = relation.on_delete in let_go and not issubclass(related, Declared)
     if owned:
         return []
     staying = related._base_manager.filter(**{f"{name}__in": _ids(list(rows))})

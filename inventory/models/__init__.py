@@ -3,6 +3,7 @@
 from inventory.models.base import CROSSING, Declared
 from inventory.models.components import Component, ComponentQuerySet, Endpoint
 from inventory.models.dependencies import Dependency
+from inventory.models.discovery import DiscoveryRun, Drift, Sighting
 from inventory.models.findings import Finding
 from inventory.models.places import DataCenter, Environment, NetworkZone, Server, ServerGroup
 from inventory.models.records import AppliedCatalog, CatalogDraft, Note, Revision, SavedView, Watch
@@ -27,6 +28,8 @@ __all__ = [
     "DataCenter",
     "Declared",
     "Dependency",
+    "DiscoveryRun",
+    "Drift",
     "Endpoint",
     "Environment",
     "Finding",
@@ -37,5 +40,6 @@ __all__ = [
     "Server",
     "ServerGroup",
     "Service",
+    "Sighting",
     "Watch",
 ]

@@ -1,0 +1,93 @@
+"""The lifecycles of discovery: what becomes of a run, and of a drift."""
+
+from portal.lifecycle import Lifecycle, State, Tone, Transition
+
+RUNNING, COMPLETE, PARTIAL, FAILED, HELD = "running", "complete", "partial", "failed", "held"
+
+run = Lifecycle(
+    name="inventory.discovery_run",
+    states=(
+        State(RUNNING, "Running", Tone.INFO, "The source is being read."),
+        State(COMPLETE, "Complete", Tone.GOOD, "All of the scope was read; what was not there counts as absent."),
+        State(PARTIAL, "Partial", Tone.WARN, "Some of it could not be read, so nothing counts as absent."),
+        State(FAILED, "Failed", Tone.BAD, "Nothing was learnt."),
+        State(HELD, "Held", Tone.BAD, "So much vanished at once that nothing is removed until a person has looked."),
+    ),
+    transitions=(
+        Transition("discover", (), RUNNING, "inventory.discover", "Discover", "began", internal=True),
+        Transition("complete", (RUNNING,), COMPLETE, "inventory.discover", "Complete", "was complete", internal=True),
+        Transition("part", (RUNNING, HELD), PARTIAL, "inventory.discover", "Part", "was partial", internal=True),
+        Transition("fail", (RUNNING,), FAILED, "inventory.discover", "Fail", "failed", internal=True),
+        Transition("hold", (RUNNING,), HELD, "inventory.discover", "Hold", "was held", internal=True, tone=Tone.BAD),
+        Transition(
+            "confirm_removal",
+            (HELD,),
+            COMPLETE,
+            "inventory.confirm_removal",
+            "They are gone",
+            "confirmed the removal",
+            fields=("reason",),
+            tone=Tone.BAD,
+        ),
+        Transition(
+            "dismiss",
+            (HELD,),
+            PARTIAL,
+            "inventory.dismiss",
+            "Do not believe it",
+            "was not believed",
+            fields=("reason",),
+            tone=Tone.WARN,
+        ),
+    ),
+)
+
+OPEN, EXEMPTED, ACCEPTED, PLANNED, SETTLED = "open", "exempted", "accepted", "planned", "settled"
+STANDING = (OPEN, EXEMPTED, ACCEPTED, PLANNED)
+DECIDED = (EXEMPTED, ACCEPTED, PLANNED)
+
+drift = Lifecycle(
+    name="inventory.drift",
+    states=(
+        State(OPEN, "Open", Tone.WARN, "What is seen is not what is declared, and nobody has decided yet."),
+        State(EXEMPTED, "Exempted", Tone.MUTED, "Somebody allowed it until a date, with a reason."),
+        State(ACCEPTED, "Accepted", Tone.INFO, "The declaration is to change; it settles when that has happened."),
+        State(PLANNED, "Planned", Tone.INFO, "An operation is to bring reality back; it settles when that shows."),
+        State(SETTLED, "Settled", Tone.GOOD, "Declared and seen are the same again.", terminal=True),
+    ),
+    transitions=(
+        Transition("detect", (), OPEN, "inventory.discover", "Detect", "was found", internal=True),
+        Transition(
+            "accept",
+            (OPEN, EXEMPTED, PLANNED),
+            ACCEPTED,
+            "inventory.accept",
+            "Accept into the catalog",
+            "accepted",
+            fields=("reason",),
+            tone=Tone.GOOD,
+        ),
+        Transition(
+            "plan",
+            (OPEN, EXEMPTED, ACCEPTED),
+            PLANNED,
+            "inventory.plan",
+            "Plan an operation",
+            "planned an operation for",
+            fields=("reason",),
+        ),
+        Transition(
+            "exempt",
+            (OPEN, ACCEPTED, PLANNED),
+            EXEMPTED,
+            "inventory.exempt",
+            "Exempt until…",
+            "exempted",
+            fields=("until", "reason"),
+            tone=Tone.WARN,
+        ),
+        Transition("revoke", DECIDED, OPEN, "inventory.revoke", "Revoke", "revoked", fields=("reason",)),
+        Transition("reopen", DECIDED, OPEN, "inventory.discover", "Reopen", "is open again", internal=True),
+        Transition("settle", STANDING, SETTLED, "inventory.discover", "Settle", "settled", internal=True),
+    ),
+)

@@ -1,0 +1,182 @@
+"""What is known of the estate from outside: every component beside what its sources see."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, F, Q
+
+from inventory.discovery import comparing, merging
+from inventory.discovery.comparing import Declared, Difference, Link, Observed, Sighted
+from inventory.discovery.matching import Matched, Node, Point, match
+from inventory.discovery.merging import Account, Verdict
+from inventory.models import Component, Dependency, DiscoveryRun, Drift, Environment, Sighting
+from inventory.models.discovery import STALE_AFTER
+from portal import clock
+
+_CONCERNS = Q(connection__gt="") | Q(external_id__gt="") | Q(part_of__connection__gt="") | Q(sightings__isnull=False)
+
+
+@dataclass
+class Source:
+    """How a source stands: its last complete run, its last run of any kind, and what that one said."""
+
+    completed: datetime | None = None
+    began: datetime | None = None
+    problem: str = ""
+    tells: dict[str, frozenset[str]] = field(default_factory=dict)
+
+    def silent(self, now: datetime) -> str:
+        """What is wrong when it has had no complete run for too long; empty when it is fresh."""
+        if self.completed and self.completed > now - STALE_AFTER:
+            return ""
+        since = f"since {self.completed:%Y-%m-%d %H:%M} UTC" if self.completed else "ever"
+        return f"No complete run {since}. {self.problem}".strip()
+
+
+def sources() -> dict[str, Source]:
+    """Every source that was ever read, by its connection key: two statements."""
+    found: dict[str, Source] = defaultdict(Source)
+    complete = DiscoveryRun.objects.complete().order_by("source", "listed", "-started_at")
+    for source, listed, at, tells in complete.distinct("source", "listed").values_list(
+        "source", "listed", "at", "tells"
+    ):
+        one = found[source]
+        one.completed = max(filter(None, (one.completed, at)), default=None)
+        one.tells[listed] = frozenset(tells)
+    latest = DiscoveryRun.objects.order_by("source", "-started_at").distinct("source")
+    for source, began, problem in latest.values_list("source", "started_at", "problem"):
+        found[source].began, found[source].problem = began, problem
+    return found
+
+
+class Estate:
+    """Everything that a comparison needs, read at once and matched. ``judging_silence``: see ``differences``."""
+
+    def __init__(self, *, judging_silence: bool = True) -> None:
+        self.now, self.judging_silence = clock.now(), judging_silence
+        self.sources = sources()
+        self.components = {row.id: row for row in _components()}
+        self.environments = set(Environment.objects.values_list("slug", flat=True))
+        self.sightings = list(Sighting.objects.exclude(state=Sighting.State.GONE).defer("seen_in", "first_seen"))
+        self.points = [point_of(row) for row in self.sightings]
+        self.matched: Matched = match([node_of(row) for row in self.components.values()], self.points)
+        self.links: dict[Any, list[Link]] = defaultdict(list)
+        for source, target, relation, slug, environment in _dependencies(self.components):
+            self.links[source].append(Link(relation, target, slug, environment))
+
+    def differences(self) -> Iterator[Difference]:
+        """Everything that is seen otherwise than it is declared.
+
+        Silence is only judged when the observers had time to speak: after a night without workers all are silent.
+        """
+        of: dict[Any, list[tuple[Sighting, Point]]] = defaultdict(list)
+        for row, point in zip(self.sightings, self.points, strict=True):
+            of[self.matched.component.get(row.id)].append((row, point))
+        for id_, component in self.components.items():
+            yield from comparing.compare(self.declared(component), self.observed(component, of.get(id_, ())))
+        strays = (row for row, point in of[None] if row.id not in self.matched.parts and not row.detail)
+        yield from comparing.unmanaged(sighted(row, self.environments) for row in strays)
+
+    def declared(self, component: Any) -> Declared:
+        """A component as it is declared, with whether its source has spoken."""
+        should = component.connection or (node_of(component).natural and component.parent) or ""
+        source = self.sources.get(should) if should else None
+        fields = {name: value for name in ("software", "version") if (value := getattr(component, name))}
+        silent = source.silent(self.now) if source else "It was never read." if component.connection else ""
+        return Declared(
+            component.id,
+            component.slug,
+            component.kind,
+            component.environment_slug,
+            {**fields, **component.attributes},
+            tuple(self.links.get(component.id, ())),
+            should,
+            looked=bool(source and source.completed and source.completed >= component.created_at),
+            silent=silent if component.connection and self.judging_silence else "",
+        )
+
+    def observed(self, component: Any, seen: Iterable[tuple[Sighting, Point]]) -> Observed:
+        """What all sources say of a component."""
+        seen = list(seen)
+        own = [row for row, _ in seen if row.source == component.connection and not row.key]
+        tells = {word for row in own for word in self.sources[row.source].tells.get(row.listed, ())}
+        links = tuple(self._ends(component, seen))
+        sightings = tuple(sighted(row, self.environments) for row, _ in seen)
+        return Observed(self.verdicts(component, [row for row, _ in seen]), sightings, links, frozenset(tells))
+
+    def verdicts(self, component: Any, rows: Iterable[Sighting]) -> dict[str, Verdict]:
+        return merging.merge(component.kind, [account_of(row, component.connection, self.now) for row in rows])
+
+    def _ends(self, component: Any, seen: Iterable[tuple[Sighting, Point]]) -> Iterator[tuple[str, Link]]:
+        met = set()
+        for row, point in seen:
+            for relation, to in point.relations:
+                end = self.components.get(self.matched.end(point, to))
+                if end is not None and end.id != component.id and (relation, end.id) not in met:
+                    met.add((relation, end.id))
+                    yield row.source, Link(relation, end.id, end.slug, end.environment_slug)
+
+
+def _components() -> Iterable[Any]:
+    rows = Component.objects.filter(_CONCERNS).distinct().order_by()
+    return rows.annotate(environment_slug=F("environment__slug"), parent=F("part_of__connection"))
+
+
+def _dependencies(components: dict[Any, Any]) -> Iterable[tuple[Any, ...]]:
+    rows = Dependency.objects.order_by().values_list(
+        "source_id", "target_id", "relation", "target__slug", "target__environment__slug"
+    )
+    return (row for row in rows.iterator(5000) if row[0] in components)
+
+
+def node_of(component: Any) -> Node:
+    """A component as matching takes it."""
+    return Node(
+        component.id,
+        component.slug,
+        component.kind,
+        component.name,
+        component.connection,
+        component.external_id,
+        component.parent or "",
+        component.attributes,
+    )
+
+
+def point_of(row: Sighting) -> Point:
+    """A sighting as matching takes it."""
+    relations = tuple((relation, to) for relation, to in row.relations)
+    told = (tuple(row.addresses), relations, tuple(row.claims), row.detail, row.component_id)
+    return Point(row.id, row.source, row.key, row.kind, row.external_id, *told)
+
+
+def account_of(row: Sighting, connection: str, now: datetime) -> Account:
+    """What one source says, and whether that is old."""
+    stale = row.last_seen < now - STALE_AFTER
+    own = row.source == connection and not row.key
+    return Account(row.source, row.driver, row.fields, row.last_seen, stale=stale, own=own)
+
+
+def sighted(row: Sighting, environments: set[str]) -> Sighted:
+    """A sighting as comparing takes it. A source may say itself which environment it is (a tag of the provider)."""
+    said = row.value("environment") or row.source.partition("/")[0]
+    return Sighted(row.id, row.source, said if said in environments else "", row.kind, row.name)
+
+
+def fields_of(component: Component) -> dict[str, Verdict]:
+    """Every field that sources tell of one component, for its page: one statement."""
+    rows = Sighting.objects.filter(component=component).exclude(state=Sighting.State.GONE)
+    now = clock.now()
+    return merging.merge(component.kind, [account_of(row, component.connection, now) for row in rows])
+
+
+def standing(actor: Any) -> dict[tuple[str, str], int]:
+    """Open drifts that ``actor`` may see, by (environment, service) slug: one statement."""
+    rows = Drift.objects.visible_to(actor).open().order_by()
+    pairs = rows.values_list("scope__environment", "scope__service").annotate(count=Count("pk"))
+    return {(environment, service): count for environment, service, count in pairs}
