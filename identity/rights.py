@@ -38,23 +38,26 @@ def scope_for(environment: str = ANY, service: str = ANY) -> Scope:
 
 
 def scopes_for(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Scope]:
-    """The scopes of many pairs (environment, service), those that are new made: a handful of statements in all."""
+    """The scopes of many pairs, made where they are new: one query, and few more whatever the number of new ones."""
     wanted = set(pairs)
-    if not wanted:
-        return {}
-    found = {(scope.environment, scope.service): scope for scope in Scope.objects.all()}
-    fresh = [Scope(environment=environment, service=service) for environment, service in sorted(wanted - found.keys())]
-    if fresh:
-        Scope.objects.bulk_create(fresh, ignore_conflicts=True)
-        _reach(*fresh)
-        found = {(scope.environment, scope.service): scope for scope in Scope.objects.all()}
-    return {pair: found[pair] for pair in wanted}
+    found = _scopes_at(wanted)
+    if missing := sorted(wanted - found.keys()):
+        made = [Scope(environment=environment, service=service) for environment, service in missing]
+        Scope.objects.bulk_create(made, ignore_conflicts=True)
+        found = _scopes_at(wanted)
+        _reach(*(found[pair] for pair in missing if found[pair].concrete))
+    return found
+
+
+def _scopes_at(pairs: set[tuple[str, str]]) -> dict[tuple[str, str], Scope]:
+    environments, services = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
+    rows = Scope.objects.filter(environment__in=environments, service__in=services)
+    return {(row.environment, row.service): row for row in rows if (row.environment, row.service) in pairs}
 
 
 def _reach(*scopes: Scope) -> None:
-    environments, services = ({getattr(scope, name) for scope in scopes} for name in ("environment", "service"))
-    wider = Scope.objects.filter(environment__in=[ANY, *environments], service__in=[ANY, *services])
-    bindings = RoleBinding.objects.filter(scope__in=wider)
+    environments, services = ({ANY, *(getattr(scope, name) for scope in scopes)} for name in ("environment", "service"))
+    bindings = RoleBinding.objects.filter(scope__environment__in=environments, scope__service__in=services)
     direct = bindings.exclude(account=None).values_list("account", flat=True)
     team = bindings.exclude(team=None).values_list("team__members", flat=True)
     rebuild([pk for pk in {*direct, *team} if pk])

@@ -105,7 +105,9 @@ def problem(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, DataError):
         error = out_of_range(error)
     if isinstance(error, Refused):
-        return _document(error.status, error.title, error.detail, problems=error.problems, fields=error.fields)
+        return _document(
+            error.status, error.title, error.detail, problems=error.problems, fields=error.fields, errors=error.errors
+        )
     if isinstance(error, Http404):
         return _document(404, "Not found", "There is nothing here that you may see.")
     if isinstance(error, PermissionDenied):

@@ -1,23 +1,31 @@
 """Why a verb says no. Views, API and commands turn these into answers in one place each."""
 
 from collections.abc import Iterable
+from typing import Any
 
 
 class Refused(Exception):
     """A verb did not happen, and nothing was changed.
 
     ``problems`` names *everything* that is missing, one plain sentence each,
-    so that a person mends all of it at once.
+    so that a person mends all of it at once. ``errors`` says the same of each of many rows, for machines.
     """
 
     status = 409
     title = "Refused"
 
-    def __init__(self, detail: str, problems: Iterable[str] = (), fields: dict[str, list[str]] | None = None) -> None:
+    def __init__(
+        self,
+        detail: str,
+        problems: Iterable[str] = (),
+        fields: dict[str, list[str]] | None = None,
+        errors: Iterable[dict[str, Any]] = (),
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.problems = list(problems)
         self.fields = fields or {}
+        self.errors = list(errors)
 
 
 class Denied(Refused):

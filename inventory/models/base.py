@@ -8,11 +8,12 @@ import pgtrigger
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models import Exists
+from django.db.models import Exists, Q
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
-from identity.models import EffectiveScope, Scope
+from identity.models import EffectiveScope, Scope, ScopeAccountPermission, ScopeTeamPermission
+from identity.models.scope import ANY
 from portal import clock
 
 CROSSING = ("observes", "copies")
@@ -119,11 +120,20 @@ def labelled_indexes(noun: str) -> list[models.Index]:
     ]
 
 
-def where[Q: models.QuerySet[Any]](rows: Q, actor: Any, reasons: models.QuerySet[Any]) -> Q:
-    """The rows that ``reasons`` exist for; all of them for the portal itself, none for nobody."""
+def where[R: models.QuerySet[Any]](rows: R, actor: Any, action: str, reasons: models.QuerySet[Any]) -> R:
+    """The rows that ``reasons`` exist for; all of them for the portal itself and for who sees all, none for nobody."""
     if actor.pk is None:
         return rows if getattr(actor, "is_authenticated", False) else rows.none()
-    return rows.filter(Exists(reasons))
+    return rows.filter(Exists(reasons) | everywhere(actor, action))
+
+
+def everywhere(actor: Any, action: str) -> Exists:
+    """Whether ``actor`` was given ``action`` on everything: what stands nowhere yet is seen, and filled, by them."""
+    live = Q(valid_until=None) | Q(valid_until__gt=clock.now())
+    wide = Q(content_object__environment=ANY, content_object__service=ANY, permission__codename=action)
+    direct = ScopeAccountPermission.objects.filter(live, wide, user=actor.pk, user__is_active=True)
+    team = ScopeTeamPermission.objects.filter(live, wide, group__user=actor.pk, group__user__is_active=True)
+    return Exists(direct) | Exists(team)  # type: ignore[return-value]
 
 
 def held(actor: Any, action: str) -> models.QuerySet[EffectiveScope]:

@@ -17,7 +17,9 @@ class DataCenterQuerySet(models.QuerySet["DataCenter"]):
         """Data centers in which ``actor`` holds ``action`` on at least one component."""
         from inventory.models.components import Component
 
-        return where(self, actor, Component.objects.visible_to(actor, action).filter(data_center=OuterRef("pk")))
+        return where(
+            self, actor, action, Component.objects.visible_to(actor, action).filter(data_center=OuterRef("pk"))
+        )
 
 
 class DataCenter(Declared):
@@ -52,7 +54,7 @@ class DataCenter(Declared):
 class EnvironmentQuerySet(models.QuerySet["Environment"]):
     def visible_to(self, actor: Any, action: str = "inventory.view") -> EnvironmentQuerySet:
         """Environments in which ``actor`` holds ``action`` on at least one service."""
-        return where(self, actor, held(actor, action).filter(scope__environment=OuterRef("slug")))
+        return where(self, actor, action, held(actor, action).filter(scope__environment=OuterRef("slug")))
 
 
 class Environment(Declared):
@@ -86,7 +88,7 @@ class Environment(Declared):
 class NetworkZoneQuerySet(models.QuerySet["NetworkZone"]):
     def visible_to(self, actor: Any, action: str = "inventory.view") -> NetworkZoneQuerySet:
         """Zones of environments in which ``actor`` holds ``action`` on at least one service."""
-        return where(self, actor, held(actor, action).filter(scope__environment=OuterRef("environment__slug")))
+        return where(self, actor, action, held(actor, action).filter(scope__environment=OuterRef("environment__slug")))
 
 
 class NetworkZone(Declared):

@@ -15,7 +15,7 @@ from inventory.models.base import Declared, Labelled, held, labelled_indexes, tr
 class ServiceQuerySet(models.QuerySet["Service"]):
     def visible_to(self, actor: Any, action: str = "inventory.view") -> ServiceQuerySet:
         """Services on which ``actor`` holds ``action`` in at least one environment."""
-        return where(self, actor, held(actor, action).filter(scope__service=OuterRef("slug")))
+        return where(self, actor, action, held(actor, action).filter(scope__service=OuterRef("slug")))
 
 
 class Service(Declared, Labelled):

@@ -1,0 +1,29 @@
+"""The write path of every noun: rows in, everything that is wrong with them out, or all of them stored.
+
+``check`` looks (a dry run ends there), ``store`` writes; the verbs of ``inventory.actions.estate`` do both in one
+transaction and record it. A declaration per noun says what is written (``declaration``).
+"""
+
+from inventory.writing.batch import Batch, Mistake, Mode
+from inventory.writing.check import check
+from inventory.writing.declarations import Declaration, Reference, declaration
+from inventory.writing.fields import Field
+from inventory.writing.rights import EDIT, REMOVE, authorize_anywhere, needed
+from inventory.writing.store import plain_conflicts, store
+
+__all__ = [
+    "EDIT",
+    "REMOVE",
+    "Batch",
+    "Declaration",
+    "Field",
+    "Mistake",
+    "Mode",
+    "Reference",
+    "authorize_anywhere",
+    "check",
+    "declaration",
+    "needed",
+    "plain_conflicts",
+    "store",
+]

@@ -1,0 +1,129 @@
+"""Rows on their way into the database, and everything that is wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+from uuid import UUID
+
+from inventory.catalog.difference import Change
+from inventory.writing.declarations import Declaration
+from portal.errors import Conflict, Denied, Invalid
+
+Mode = Literal["create", "update", "upsert", "replace", "remove"]
+"""``create``: none may be there. ``update``: all must be. ``upsert``: by key, what is absent stays as it is.
+``replace``: all must be there, and what is absent gets its default. ``remove``: all must be there."""
+SHOWN = 100
+"""How many problems a refusal spells out as sentences; its ``errors`` are always complete."""
+
+
+@dataclass(frozen=True, order=True)
+class Mistake:
+    """What is wrong with one row. ``kind``: invalid, missing (no such row), conflict (something is in the way)."""
+
+    index: int
+    field: str
+    sentence: str
+    kind: str = "invalid"
+
+    def as_dict(self) -> dict[str, Any]:
+        """As the API tells it."""
+        return {"index": self.index, "field": self.field, "detail": self.sentence}
+
+
+class Target(NamedTuple):
+    """What a reference leads to."""
+
+    pk: UUID
+    slug: str
+    environment_id: UUID | None = None
+    scope_id: UUID | None = None
+
+
+@dataclass(slots=True)
+class Row:
+    """One row. ``current`` is what is stored; ``values`` what shall be, with names and, as ``<name>_id``, keys."""
+
+    index: int
+    given: dict[str, Any]
+    id: UUID | None = None
+    revision: int | None = None
+    current: dict[str, Any] | None = None
+    values: dict[str, Any] = field(default_factory=dict)
+    act: str = ""
+    changed: tuple[str, ...] = ()
+
+
+@dataclass
+class Batch:
+    """Rows of one noun, checked together. ``targets``: noun → slug → what references lead to."""
+
+    declaration: Declaration
+    mode: Mode
+    by: Any
+    catalog: str = ""
+    rows: list[Row] = field(default_factory=list)
+    mistakes: list[Mistake] = field(default_factory=list)
+    denied: set[tuple[str, str]] = field(default_factory=set)
+    targets: dict[str, dict[str, Target]] = field(default_factory=dict)
+    _wrong: set[int] = field(default_factory=set)
+
+    def wrong(self, row: Row, name: str, sentence: str, kind: str = "invalid") -> None:
+        """Note a mistake; the row takes no further part."""
+        self.mistakes.append(Mistake(row.index, name, sentence, kind))
+        self._wrong.add(row.index)
+
+    def sound(self) -> Iterable[Row]:
+        """Rows without a mistake so far."""
+        return [row for row in self.rows if row.index not in self._wrong] if self._wrong else self.rows
+
+    def acting(self, *acts: str) -> list[Row]:
+        """Rows that are created, changed or removed."""
+        return [row for row in self.sound() if row.act in acts]
+
+    def target(self, row: Row, name: str) -> Target | None:
+        """What the reference ``name`` of ``row`` leads to."""
+        slug = row.values.get(name) or row.given.get(name)
+        return self.targets.get(self.declaration.references[name].noun, {}).get(slug) if slug else None
+
+    def label(self, row: Row) -> str:
+        """The row's key as people read it."""
+        return self.declaration.label_of({**(row.current or {}), **row.given, **row.values})
+
+    def refuse_mistakes(self) -> None:
+        """Raise ``Denied``, ``Conflict`` or ``Invalid`` with everything that is wrong; or return."""
+        if self.denied:
+            problems = [f"“{action}” is needed on {where}." for action, where in sorted(self.denied)]
+            raise Denied("You do not hold the right that this needs.", problems[:SHOWN])
+        if not self.mistakes:
+            return
+        self.mistakes.sort()
+        conflict = {mistake.kind for mistake in self.mistakes} == {"conflict"}
+        raise (Conflict if conflict else Invalid)(
+            "Nothing was changed, because something is in the way." if conflict else "Nothing was changed.",
+            [self._said(mistake) for mistake in self.mistakes[:SHOWN]],
+            errors=[mistake.as_dict() for mistake in self.mistakes],
+        )
+
+    def _said(self, mistake: Mistake) -> str:
+        where = [f"row {mistake.index}"] if len(self.rows) > 1 else []
+        where += [mistake.field] if mistake.field else []
+        return f"{', '.join(where)}: {mistake.sentence}" if where else mistake.sentence
+
+    @property
+    def changes(self) -> list[Change]:
+        """What writing does, row by row, with names as they were and as they will be."""
+        return [self._change(row) for row in self.acting("create", "change", "remove")]
+
+    def _change(self, row: Row) -> Change:
+        before: dict[str, Any] = row.current or {}
+        names = self.declaration.names
+        if row.act == "change":
+            fields = tuple((name, before[name], row.values[name]) for name in row.changed)
+        elif row.act == "create":
+            shown = [(name, row.values[name]) for name in names]
+            fields = tuple((name, None, value) for name, value in shown if value not in ("", None, {}, []))
+        else:
+            fields = ()
+        return Change(row.act, self.declaration.label, self.label(row), fields)
