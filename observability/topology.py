@@ -6,23 +6,23 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from inventory import kinds
 from inventory.models import Component, Dependency
 from observability.health import STATES
 from observability.queries import state_of
 from portal.lifecycle import State
 
-LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("Delivery", (Component.Kind.CDN, Component.Kind.MAIL)),
-    ("Edge", (Component.Kind.EDGE,)),
-    ("Services", (Component.Kind.APP,)),
+_DRAWN = {kinds.STORES: kinds.RUNTIME}
+_TITLES = {kinds.RUNTIME: "Runtime and stores"}
+LAYERS: tuple[tuple[str, tuple[str, ...]], ...] = tuple(
     (
-        "Runtime and stores",
-        (
-            *(Component.Kind.PROCESS_MANAGER, Component.Kind.CACHE, Component.Kind.SENTINEL, Component.Kind.DATABASE),
-            *(Component.Kind.DOCUMENT_DATABASE, Component.Kind.OBJECT_STORE, Component.Kind.QUEUE),
-        ),
-    ),
+        _TITLES.get(layer, layer),
+        tuple(k for k, spec in kinds.KINDS.items() if _DRAWN.get(spec.layer, spec.layer) == layer),
+    )
+    for layer in kinds.LAYERS
+    if layer not in _DRAWN
 )
+"""Columns of the picture, and the kinds in each."""
 WIDTH, HEIGHT = 168, 34
 COLUMN, ROW = 268, 44
 MARGIN, HEAD = 16, 34
