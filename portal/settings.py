@@ -227,13 +227,13 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "EDYE Infrastructure Portal",
     "DESCRIPTION": "Inventory, health, incidents, operations, access and deployments of one platform.",
     "VERSION": "1",
+    "DEFAULT_GENERATOR_CLASS": "portal.schema.OnceMade",
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.IsAuthenticated"],
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SWAGGER_UI_DIST": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
-    "ENUM_NAME_OVERRIDES": {},
 }
 
 OTP_TOTP_ISSUER = "EDYE Infrastructure Portal"

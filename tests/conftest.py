@@ -94,6 +94,18 @@ def _empty_audit_trail_after_transactional_tests() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _a_pool_for_each_module() -> Iterator[None]:
+    """Threads that end without closing their connection keep a place in the pool for good.
+
+    Over hundreds of modules that uses it up, and a test that is not at fault waits for a connection in vain.
+    """
+    yield
+    connection.close()
+    if connection.settings_dict["OPTIONS"].get("pool"):
+        connection.close_pool()
+
+
 @pytest.fixture(autouse=True)
 def _nothing_remembered() -> None:
     """What one test was told is not told to the next."""

@@ -31,10 +31,26 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if contract is None or not issubclass(contract, Contract):
         return
     if "world" in metafunc.fixturenames:
-        metafunc.parametrize("world", list(contract.worlds), indirect=True, scope="class")
+        worlds = [pytest.param(name, marks=_long(name, contract)) for name in contract.worlds]
+        metafunc.parametrize("world", worlds, indirect=True, scope="class")
     if "act" in metafunc.fixturenames:
         declared = contract.declared.acts
         metafunc.parametrize("act", declared, indirect=True, ids=[act.name for act in declared])
+
+
+CLUSTERS = {"servers", "group"}
+"""Fixtures that start several daemons; each test on them reconfigures and heals the cluster."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if CLUSTERS & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.long)
+
+
+def _long(world: str, contract: type[Contract]) -> Any:
+    """Where a simulated world covers the same rules, the real one is for CI."""
+    return pytest.mark.long if world != "simulated" and "simulated" in contract.worlds else ()
 
 
 @pytest.fixture(scope="session")

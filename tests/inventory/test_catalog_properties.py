@@ -1,5 +1,6 @@
 """What holds for every catalog: an applied one differs in nothing, and the order of its parts does not matter."""
 
+import os
 import random
 import re
 
@@ -16,8 +17,11 @@ from inventory.models import Component, Dependency
 from portal.events import SYSTEM
 from tests.inventory.folders import SOUND, write
 
+EXAMPLES = 20 if os.environ.get("CI") == "true" else 5
 FAST = settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 NAMES = ["api", "play", "cloud", "cache", "database"]
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)

@@ -15,7 +15,7 @@ from tests import world
 pytestmark = pytest.mark.django_db
 
 
-def refused(constraint: str):
+def refuses(constraint: str):
     return pytest.raises(IntegrityError, match=constraint)
 
 
@@ -58,7 +58,7 @@ def test_attributes_of_the_kind_are_kept(kind, attributes):
 )
 def test_other_attributes_are_refused_whoever_writes(kind, attributes):
     component = world.component("production/us-central/one", "job")
-    with refused("component_attributes"), transaction.atomic():
+    with refuses("component_attributes"), transaction.atomic():
         Component.objects.filter(pk=component.pk).update(kind=kind, attributes=attributes)
 
 
@@ -71,17 +71,17 @@ def pair() -> tuple[Component, Component]:
     "relation", [each for each in Dependency.Relation.values if each not in ("observes", "copies")]
 )
 def test_environments_are_kept_apart(pair, relation):
-    with refused("kept apart"), transaction.atomic():
+    with refuses("kept apart"), transaction.atomic():
         Dependency.objects.create(source=pair[0], target=pair[1], relation=relation)
     link = Dependency.objects.create(source=pair[0], target=pair[1], relation="copies")
-    with refused("kept apart"), transaction.atomic():
+    with refuses("kept apart"), transaction.atomic():
         Dependency.objects.filter(pk=link.pk).update(relation=relation)
 
 
 def test_a_component_leaves_no_link_behind_in_another_environment(pair):
     near = world.component("staging/us-central/cache", "cache")
     world.dependency(pair[0], near)
-    with refused("kept apart"), transaction.atomic():
+    with refuses("kept apart"), transaction.atomic():
         Component.objects.filter(pk=near.pk).update(environment=pair[1].environment)
 
 
@@ -97,7 +97,7 @@ def test_a_component_leaves_no_link_behind_in_another_environment(pair):
 )
 def test_only_redundant_dependencies_have_a_group_and_how_many_it_needs(facts):
     api, cache = world.component("production/us-central/api"), world.component("production/us-central/cache", "cache")
-    with refused("dependency_redundant_has_group"), transaction.atomic():
+    with refuses("dependency_redundant_has_group"), transaction.atomic():
         Dependency.objects.create(source=api, target=cache, **facts)
 
 

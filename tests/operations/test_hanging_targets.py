@@ -21,7 +21,7 @@ from tests.operations.test_sigkill import PATIENCE, Worker, broker  # noqa: F401
 from tests.operations.visiting import KIND, Visiting
 from tests.ports import free
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180), pytest.mark.long]
 ALL, HANGING = 100, 5
 
 

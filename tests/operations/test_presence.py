@@ -30,6 +30,7 @@ def until(probe, worker) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(180)
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_is_present_missed_when_killed_and_gone_at_once_when_stopped(broker, tmp_path):  # noqa: F811

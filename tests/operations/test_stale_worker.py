@@ -96,7 +96,7 @@ def sets(target: redis.Redis) -> int:
 
 def test_a_worker_stopped_beyond_its_lease_does_not_act_any_more(worker, target, stops, tmp_path):
     page = world.component("production/us-central/page", service="api")
-    cache = world.component(SLUG, kind="redis", service="api")
+    cache = world.component(SLUG, kind="cache", service="api")
     parameter = {"name": "maxmemory-policy", "value": "allkeys-lru"}
     asked = [
         actions.request(KIND, page, by=events.SYSTEM, params={"folder": str(tmp_path)}),

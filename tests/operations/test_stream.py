@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from django.db import connection
 from django.urls import reverse
 
 from identity import rights
@@ -31,8 +30,6 @@ Event = tuple[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    # A pool of its own: in the whole suite, the one that earlier modules had used was found to give nothing any more.
-    connection.close_pool()
     with served(tmp_path_factory.mktemp("served")) as address:
         yield address
 
