@@ -1,4 +1,4 @@
-"""The API's OpenAPI schema, made once per process. Apart from ``portal.api``, because apps load that before all routes."""
+"""The API's OpenAPI schema, made once per process. Apart from ``portal.api``, which apps load before all routes."""
 
 from __future__ import annotations
 
