@@ -94,11 +94,16 @@ class Estate:
             component.kind,
             component.environment_slug,
             {**fields, **component.attributes},
-            tuple(self.links.get(component.id, ())),
+            (*self.links.get(component.id, ()), *self._whole(component)),
             should,
             looked=bool(source and source.completed and source.completed >= component.created_at),
             silent=silent if component.connection and self.judging_silence else "",
         )
+
+    def _whole(self, component: Any) -> Iterator[Link]:
+        """What it is part of: nobody has to declare that as a dependency as well."""
+        if component.part_of_id:
+            yield Link("part_of", component.part_of_id, "", component.environment_slug)
 
     def observed(self, component: Any, seen: Iterable[tuple[Sighting, Point]]) -> Observed:
         """What all sources say of a component."""

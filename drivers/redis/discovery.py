@@ -67,7 +67,6 @@ def sentinels(driver: Sentinel) -> list[Listing]:
         driver.master,
         fields={"software": _software(driver), "master": driver.master, "quorum": answered[0].quorum},
         addresses=tuple(tcp(host, port) for host, port in driver.sentinels),
-        relations=tuple(Relation("observes", _place(view.primary, view)) for view in answered[:1] if view.primary),
     )
     return [listing("group", [group]), listing("servers", _watched(driver, answered), problems)]
 

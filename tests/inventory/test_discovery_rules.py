@@ -179,7 +179,8 @@ def test_each_field_knows_since_when_it_has_its_value(values):
     final = play([Listed((Thing("k", fields=fields),), complete=True) for fields in values])[-1].after[0]
     assert {name: held["value"] for name, held in final.fields.items()} == values[-1]
     for name, value in values[-1].items():
-        run = list(itertools.takewhile(lambda one: repr(one.get(name, "-")) == repr(value), reversed(values)))
+        same = [repr(one.get(name, "-")) == repr(value) for one in reversed(values)]
+        run = [*itertools.takewhile(bool, same)]
         assert final.fields[name]["changed_at"] == at(len(values) - len(run) + 1).isoformat()
 
 

@@ -39,6 +39,7 @@ class Server(redis.Redis):
             "min-replicas-max-lag": "10",
         }
         self.silent = False
+        self.follows: tuple[str, int] | None = None
 
     def close(self) -> None:
         pass
@@ -57,7 +58,10 @@ class Server(redis.Redis):
             "server_mode": "standalone",
         }
         numbers = {"used_memory": 1_000_000, "maxmemory": 0, "connected_clients": 3, "uptime_in_seconds": 60}
-        replication = {"role": "master", "connected_slaves": 0, "master_repl_offset": 0}
+        replication: dict[str, Any] = {"role": "master", "connected_slaves": 0, "master_repl_offset": 0}
+        if self.follows:
+            link = {"master_link_status": "up", "master_last_io_seconds_ago": 1, "slave_repl_offset": 0}
+            replication = {"role": "slave", "master_host": self.follows[0], "master_port": self.follows[1], **link}
         return {**fixed, **numbers, **replication, "db0": {"keys": len(self.keys_held)}}
 
     def _config_get(self, pattern: str) -> dict[str, str]:
