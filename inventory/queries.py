@@ -60,6 +60,7 @@ class Estate:
     def __init__(self, *, judging_silence: bool = True) -> None:
         self.now, self.judging_silence = clock.now(), judging_silence
         self.sources = sources()
+        self.heard = {_place(key) for key, source in self.sources.items() if not source.silent(self.now)}
         self.components = {row.id: row for row in _components()}
         self.environments = set(Environment.objects.values_list("slug", flat=True))
         self.sightings = list(Sighting.objects.exclude(state=Sighting.State.GONE).defer("seen_in", "first_seen"))
@@ -87,7 +88,7 @@ class Estate:
         should = component.connection or (node_of(component).natural and component.parent) or ""
         source = self.sources.get(should) if should else None
         fields = {name: value for name in ("software", "version") if (value := getattr(component, name))}
-        silent = source.silent(self.now) if source else "It was never read." if component.connection else ""
+        silent = source.silent(self.now) if source else "It was never read."
         return Declared(
             component.id,
             component.slug,
@@ -97,8 +98,12 @@ class Estate:
             (*self.links.get(component.id, ()), *self._whole(component)),
             should,
             looked=bool(source and source.completed and source.completed >= component.created_at),
-            silent=silent if component.connection and self.judging_silence else "",
+            silent=silent if component.connection and self._speaking(component.connection) else "",
         )
+
+    def _speaking(self, connection: str) -> bool:
+        """Whether others of the same place are heard: where nobody is, it is no matter of this one source."""
+        return self.judging_silence and _place(connection) in self.heard
 
     def _whole(self, component: Any) -> Iterator[Link]:
         """What it is part of: nobody has to declare that as a dependency as well."""
@@ -125,6 +130,10 @@ class Estate:
                 if end is not None and end.id != component.id and (relation, end.id) not in met:
                     met.add((relation, end.id))
                     yield row.source, Link(relation, end.id, end.slug, end.environment_slug)
+
+
+def _place(source: str) -> str:
+    return source.rpartition("/")[0]
 
 
 def _components() -> Iterable[Any]:

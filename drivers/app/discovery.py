@@ -34,4 +34,4 @@ def discover(driver: App) -> list[Listing]:
         relations=(Relation("runs_on", manager),),
         claims=(*parts, f"{edge}#upstream/{UPSTREAM_PREFIX}{driver.service}"),
     )
-    return [listing("service", [thing], tells=["runs_on"])]
+    return [listing("service", [thing])]

@@ -34,7 +34,7 @@ def discover(driver: Reader) -> list[Listing]:
         "nginx",
         fields=_edge(parsed, driver.version(), workers),
         addresses=_listens(parsed),
-        relations=tuple(Relation("routes", to) for to in reached),
+        relations=tuple(Relation("routes", to) for to in [*reached, *(f"#{each.key}" for each in balancers)]),
     )
     return [listing("configuration", [edge, *balancers], problems, tells=["routes"])]
 

@@ -187,6 +187,8 @@ components:
 dependencies:
   {CENTER}/nginx:
     {CENTER}/api: {{kind: soft, relation: routes}}
+    {CENTER}/lb-api: {{kind: soft, relation: routes}}
+    {CENTER}/lb-play: {{kind: soft, relation: routes}}
   {CENTER}/lb-api:
     {CENTER}/api: {{kind: soft, relation: routes}}
   {CENTER}/api:
