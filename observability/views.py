@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.http import Http404, HttpRequest, HttpResponse
 
-from inventory.models import Component, Dependency, Environment, Service
+from inventory.models import Component, ComponentQuerySet, Dependency, Environment, Service
 from observability import queries
 from observability.filters import ComponentHealthFilter
 from observability.topology import draw
@@ -79,7 +79,7 @@ def component_list(request: HttpRequest) -> HttpResponse:
             ui.Column("health.observed_at", "Read", kind="instant", sort="health__observed_at"),
         ],
         order="slug",
-        search=("slug", "name", "endpoint"),
+        search=ComponentQuerySet.search,
         filterset=ComponentHealthFilter,
         empty="No component is declared that you may see.",
         topic="observability.health",

@@ -21,8 +21,9 @@ CROSSING = ("observes", "copies")
 CROSSING_SQL = ", ".join(f"'{name}'" for name in CROSSING)
 APART = """RAISE EXCEPTION 'environments are kept apart'
               USING ERRCODE = 'check_violation', CONSTRAINT = 'dependency_isolated';"""
-KEPT_BY_THE_DATABASE = ("revision", "updated_at")
-"""Columns that triggers keep; a history that told of them would tell nothing."""
+COUNTED = ("revision", "updated_at")
+KEPT_BY_THE_DATABASE = (*COUNTED, "words")
+"""Columns that the database keeps; a history that told of them would tell nothing."""
 
 
 def counted() -> pgtrigger.Trigger:
@@ -31,7 +32,7 @@ def counted() -> pgtrigger.Trigger:
         name="counted",
         when=pgtrigger.Before,
         operation=pgtrigger.Update,
-        condition=pgtrigger.AnyChange(exclude=list(KEPT_BY_THE_DATABASE)),
+        condition=pgtrigger.AnyChange(exclude=list(COUNTED)),
         func="NEW.revision = OLD.revision + 1; NEW.updated_at = now(); RETURN NEW;",
     )
 
@@ -57,7 +58,7 @@ def remembered(noun: str) -> list[pgtrigger.Trigger]:
             SELECT {stamp}, new_row.id, 'u', {_BEFORE} AS before
               FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed
              WHERE before IS NOT NULL;""",
-        pgtrigger.Delete: f"{_WRITE} SELECT {stamp}, old_row.id, 'd', to_jsonb(old_row) FROM old_rows old_row;",
+        pgtrigger.Delete: f"{_WRITE} SELECT {stamp}, was.id, 'd', to_jsonb(was) - 'words' FROM old_rows was;",
     }
     tables = {
         pgtrigger.Insert: pgtrigger.Referencing(new="new_rows"),

@@ -10,8 +10,17 @@ from django.urls import reverse
 
 from identity.scoping import ScopedQuerySet
 from inventory import kinds
-from inventory.models.base import APART, CROSSING_SQL, Declared, Labelled, Located, labelled_indexes, triggers
+from inventory.models.base import (
+    APART,
+    CROSSING_SQL,
+    Declared,
+    Labelled,
+    Located,
+    labelled_indexes,
+    triggers,
+)
 from inventory.models.places import NetworkZone, Server
+from inventory.models.searched import Searched, searched_indexes
 
 _MOVED = f"""
     IF EXISTS (SELECT 1 FROM inventory_dependency link
@@ -25,7 +34,7 @@ _MOVED = f"""
 """The counterpart of the rule of dependencies: a component must not leave its links behind in another environment."""
 
 
-class ComponentQuerySet(ScopedQuerySet["Component"]):
+class ComponentQuerySet(Searched["Component"]):
     view_action = "inventory.view"
 
 
@@ -90,6 +99,7 @@ class Component(Declared, Labelled, Located):
             models.Index(fields=["service", "slug"], name="component_by_service"),
             models.Index(fields=["data_center", "slug"], name="component_by_center"),
             models.Index(fields=["environment", "slug"], name="component_by_environment"),
+            *searched_indexes("component"),
         ]
         constraints = [
             models.CheckConstraint(

@@ -9,7 +9,16 @@ from django.db.models import OuterRef, Q
 from django.urls import reverse
 
 from identity.scoping import ScopedQuerySet
-from inventory.models.base import Declared, Labelled, Located, held, labelled_indexes, triggers, where
+from inventory.models.base import (
+    Declared,
+    Labelled,
+    Located,
+    held,
+    labelled_indexes,
+    triggers,
+    where,
+)
+from inventory.models.searched import Searched, searched_indexes
 
 
 class DataCenterQuerySet(models.QuerySet["DataCenter"]):
@@ -153,7 +162,7 @@ class ServerGroup(Declared, Labelled, Located):
         return reverse("server-group-detail", args=[self.slug])
 
 
-class ServerQuerySet(ScopedQuerySet["Server"]):
+class ServerQuerySet(Searched["Server"]):
     view_action = "inventory.view"
 
 
@@ -194,7 +203,11 @@ class Server(Declared, Labelled, Located):
     class Meta:
         ordering = ["slug"]
         triggers = triggers("server")
-        indexes = [*labelled_indexes("server"), models.Index(fields=["scope", "slug"], name="server_by_scope")]
+        indexes = [
+            *labelled_indexes("server"),
+            *searched_indexes("server"),
+            models.Index(fields=["scope", "slug"], name="server_by_scope"),
+        ]
         constraints = [
             models.UniqueConstraint(fields=["external_id"], condition=~Q(external_id=""), name="server_external_once")
         ]

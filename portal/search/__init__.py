@@ -1,0 +1,14 @@
+"""Search over everything: what apps let people find, and the one way in which it is looked for.
+
+An app registers a ``Source`` for each table that people search, or ``offers`` for what has no table (pages, plans). How
+a table comes to its words is said by its migration (``portal.search.words.searchable``); decision 8 says why.
+"""
+
+from portal.search.finding import Found, Group, Hit, find, named
+from portal.search.sources import Offer, Source, offers, source
+from portal.search.words import Matches, Query, guess, read
+
+__all__ = [
+    "Found", "Group", "Hit", "Matches", "Offer", "Query", "Source",
+    "find", "guess", "named", "offers", "read", "source",
+]  # fmt: skip

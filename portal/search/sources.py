@@ -1,0 +1,95 @@
+"""What can be found: tables that apps register, and pages, plans and actions that stand in no table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import F, QuerySet
+from django.db.models.expressions import Combinable
+from django.urls import NoReverseMatch, reverse
+from django.utils.http import urlencode
+
+
+@dataclass(frozen=True)
+class Source:
+    """One table that people search. ``rows`` gives what an account may see of it: the noun's own ``visible_to``.
+
+    ``title`` and ``detail`` are shown. ``page``: the name of the address that ``key`` completes; ``listed``: that of a
+    list that is narrowed to ``key``, for what has no page of its own. ``exact``: unique columns that name
+    one row. ``first``: a column of names with an index on ``Collate(Lower(…), "C")``, by which a table of any size
+    gives the names that begin so. ``inside``: a column with a trigram index on ``Upper(…)``, for what stands within
+    words. ``words``: path to the key of the table that has the words. A ``large`` table gives the words it finds first,
+    others by ``order``.
+    """
+
+    kind: str
+    label: str
+    icon: str
+    rows: Callable[[Any], QuerySet[Any]]
+    page: str = ""
+    listed: str = ""
+    title: str | Combinable = "name"
+    detail: str | Combinable | None = None
+    key: str = "slug"
+    exact: tuple[str, ...] = ()
+    first: str = ""
+    inside: str = ""
+    words: str = "pk"
+    order: str = "slug"
+    large: bool = False
+    place: int = 100
+
+    def shown(self, path: str | Combinable) -> Combinable:
+        return F(path) if isinstance(path, str) else path
+
+    def url(self, key: str) -> str:
+        if self.listed:
+            return f"{reverse(self.listed)}?{urlencode({'q': key})}"
+        try:
+            return reverse(self.page, args=[key])
+        except NoReverseMatch:
+            return ""
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A place to go or a thing to do, found by the words of its ``title`` and ``words``."""
+
+    title: str
+    url: str
+    words: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Offers:
+    kind: str
+    label: str
+    icon: str
+    made: Callable[[Any, frozenset[str]], Iterable[Offer]]
+    place: int
+
+
+registry: dict[str, Source | Offers] = {}
+
+
+def source(kind: str, label: str, **facts: Any) -> None:
+    """Register a table to be searched; see ``Source``."""
+    registry[kind] = Source(kind, label, **facts)
+
+
+def offers(kind: str, label: str, *, icon: str, place: int = 100) -> Callable[[Any], Any]:
+    """Register a function of (account, actions it holds anywhere) that gives ``Offer`` objects."""
+
+    def register(made: Any) -> Any:
+        registry[kind] = Offers(kind, label, icon, made, place)
+        return made
+
+    return register
+
+
+def known() -> list[Source | Offers]:
+    """Everything that can be found, in the order in which groups are shown."""
+    return sorted(registry.values(), key=lambda each: (each.place, each.label))
