@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import django_filters
 from django.db import models
 
-from inventory.models import Component, DataCenter, Dependency, Environment, Service
+from inventory import lifecycle
+from inventory.models import Component, DataCenter, Dependency, DiscoveryRun, Drift, Environment, Service
+from portal import clock
 
 
 def _visible(model: type[models.Model]) -> Callable[[Any], models.QuerySet[Any]]:
@@ -71,3 +74,57 @@ class DependencyFilter(django_filters.FilterSet):
     class Meta:
         model = Dependency
         fields = {"kind": ["exact"]}
+
+
+class DriftFilter(django_filters.FilterSet):
+    """Drifts by class, state, where they are, who sees them, and how old they are."""
+
+    AGES = [("1", "An hour or more"), ("24", "A day or more"), ("168", "A week or more"), ("720", "30 days or more")]
+
+    kind = django_filters.ChoiceFilter(choices=Drift.Kind.choices, label="Class", empty_label="Any class")
+    state = django_filters.ChoiceFilter(choices=lifecycle.drift.choices, label="State", empty_label="Standing")
+    environment = django_filters.ModelChoiceFilter(
+        queryset=_visible(Environment), to_field_name="slug", method="in_environment", label="Environment"
+    )
+    data_center = django_filters.ModelChoiceFilter(
+        queryset=_visible(DataCenter), to_field_name="slug", method="in_data_center", label="Data center"
+    )
+    service = django_filters.ModelChoiceFilter(
+        queryset=_visible(Service), to_field_name="slug", method="of_service", label="Service"
+    )
+    source = django_filters.CharFilter(lookup_expr="startswith", label="Source")
+    age = django_filters.ChoiceFilter(choices=AGES, method="at_least", label="Age", empty_label="Any age")
+
+    class Meta:
+        model = Drift
+        fields = ["kind", "state", "environment", "data_center", "service", "source", "age"]
+
+    def filter_queryset(self, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        """What is settled is only shown when it is asked for."""
+        rows = super().filter_queryset(queryset)
+        return rows if self.form.cleaned_data.get("state") else rows.exclude(state=lifecycle.SETTLED)
+
+    def in_environment(self, rows: models.QuerySet[Any], name: str, value: Environment) -> models.QuerySet[Any]:
+        return rows.filter(scope__environment=value.slug)
+
+    def of_service(self, rows: models.QuerySet[Any], name: str, value: Service) -> models.QuerySet[Any]:
+        return rows.filter(scope__service=value.slug)
+
+    def in_data_center(self, rows: models.QuerySet[Any], name: str, value: DataCenter) -> models.QuerySet[Any]:
+        stray = models.Q(component=None, sighting__source__contains=f"/{value.slug}/")
+        return rows.filter(models.Q(component__data_center=value) | stray)
+
+    def at_least(self, rows: models.QuerySet[Any], name: str, value: str) -> models.QuerySet[Any]:
+        return rows.filter(since__lte=clock.now() - timedelta(hours=int(value)))
+
+
+class DiscoveryFilter(django_filters.FilterSet):
+    """Runs by state, source and driver."""
+
+    state = django_filters.ChoiceFilter(choices=lifecycle.run.choices, label="State", empty_label="Any state")
+    source = django_filters.CharFilter(lookup_expr="startswith", label="Source")
+    driver = django_filters.CharFilter(label="Driver")
+
+    class Meta:
+        model = DiscoveryRun
+        fields = ["state", "source", "driver"]

@@ -1,12 +1,31 @@
 """Places of inventory in the navigation, and what people find of the estate."""
 
+from typing import Any
+
 from django.db.models import F, TextField, Value
 from django.db.models.functions import Concat
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.http import urlencode
 
-from inventory.models import Component, DataCenter, Endpoint, Environment, NetworkZone, Server, ServerGroup, Service
+from inventory import queries
+from inventory.discovery import showing
+from inventory.models import (
+    Component,
+    DataCenter,
+    Drift,
+    Endpoint,
+    Environment,
+    NetworkZone,
+    Server,
+    ServerGroup,
+    Service,
+)
 from portal import search, ui
+from portal.ui.columns import Label
 
 ui.nav("Catalog", "catalog", icon="file-diff", order=80, action="inventory.apply_catalog")
+ui.nav("Drift", "drift-list", icon="git-compare", order=26, action="inventory.view", beside=("discovery-list",))
 
 search.source(
     "service", "Services", icon="apps", rows=Service.objects.visible_to, page="service-detail", detail="slug",
@@ -42,3 +61,27 @@ search.source(
     "network-zone", "Network zones", icon="network", rows=NetworkZone.objects.visible_to, page="network-zone-detail",
     detail="slug", exact=("slug",), place=27,
 )  # fmt: skip
+
+
+@ui.panel("component-detail", order=15)
+def seen_of_component(request: HttpRequest, component: Component) -> ui.Panel | None:
+    """Each field that sources see beside what is declared, and what differs. Two statements."""
+    standing = Drift.objects.visible_to(request.user).standing().filter(component=component)
+    drifts = [(row, Label(str(row.get_kind_display()), showing.TONES[row.kind])) for row in standing]
+    columns = {name: value for name in ("software", "version") if (value := getattr(component, name))}
+    fields = list(showing.rows(component.spec, columns | component.attributes, queries.fields_of(component)))
+    if not (drifts or fields or component.connection):
+        return None
+    href = f"{reverse('drift-list')}?{urlencode({'q': component.slug})}" if drifts else ""
+    context: dict[str, Any] = {"drifts": drifts, "fields": fields}
+    return ui.Panel("Seen", "inventory/drift_panel.html", context, slug="seen", icon="git-compare", href=href)
+
+
+@ui.panel("dashboard-cells", order=50)
+def drift_marks(request: HttpRequest, shown: Any) -> ui.Panel | None:
+    """Open drifts of each cell of the dashboard. One statement."""
+    counts = {}
+    for (environment, service), count in queries.standing(request.user).items():
+        query = urlencode({"environment": environment, "service": service, "state": "open"})
+        counts[environment, service] = (count, f"{reverse('drift-list')}?{query}")
+    return ui.Panel("drifted", "", {"counts": counts}) if counts else None

@@ -11,11 +11,10 @@ from django.db.models import Q
 
 from identity import rights
 from identity.models import Scope
-from identity.models.scope import ANY
 from inventory import lifecycle
 from inventory.discovery import rules
 from inventory.discovery.rules import Seen
-from inventory.models import Component, DiscoveryRun, Environment, Sighting
+from inventory.models import Component, DiscoveryRun, Sighting
 from portal import clock, events
 from portal.dispatch import nudge
 from portal.errors import Conflict
@@ -117,13 +116,16 @@ def seen_of(row: Sighting) -> Seen:
     return Seen(*identity, row.fields, row.state, row.missed, row.first_seen, row.last_seen)
 
 
+UNMANAGED = "unmanaged"
+"""Stands where a service stands, for what belongs to none: rights on the whole environment reach it, others do not."""
+
+
 def scope_of(source: str) -> Scope:
-    """The scope of what ``source`` sees: that of the component it is the connection of, else its environment's."""
+    """The scope of what ``source`` sees: that of the component it is the connection of, else one for strays."""
     found = Component.objects.filter(connection=source).select_related("scope").order_by("slug").first()
     if found:
         return found.scope
-    environment = source.partition("/")[0]
-    return rights.scope_for(environment if Environment.objects.filter(slug=environment).exists() else ANY)
+    return rights.scope_for(source.partition("/")[0] or "unknown", UNMANAGED)
 
 
 def _begin(source: str, driver: str, listed: str, began: datetime) -> DiscoveryRun:

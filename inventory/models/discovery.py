@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Self
 
 from django.db import models
@@ -44,6 +44,7 @@ class DiscoveryRun(Stateful):
     """
 
     lifecycle = states.run
+    url_noun = "discovery"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     source = models.CharField(max_length=200)
@@ -272,6 +273,8 @@ class Drift(Stateful):
 
         return against(self, transition.name)
 
-    def until(self) -> datetime | None:
-        """When an exemption ends."""
-        return self.exempt_until
+    @property
+    def place(self) -> tuple[str, str]:
+        """Environment and data center, by their slugs."""
+        environment, _, rest = self.about.partition("/")
+        return environment, rest.partition("/")[0]

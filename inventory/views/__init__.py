@@ -1,5 +1,7 @@
 """Screens of inventory: what is there, and what can be done to it."""
 
+from inventory.views.discovery import discovery_detail, discovery_list, discovery_verb
+from inventory.views.drift import drift_detail, drift_list, drift_proposal, drift_verb
 from inventory.views.estate import (
     catalog,
     catalog_apply,
@@ -18,6 +20,13 @@ __all__ = [
     "component_plans",
     "component_reload",
     "data_center_detail",
+    "discovery_detail",
+    "discovery_list",
+    "discovery_verb",
+    "drift_detail",
+    "drift_list",
+    "drift_proposal",
+    "drift_verb",
     "environment_detail",
     "service_detail",
 ]

@@ -1,0 +1,168 @@
+"""Drift and discovery on screen and in the API: what is shown, to whom, in how many statements."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from drivers.discovery import Thing
+from inventory.models import Component, DiscoveryRun, Drift
+from portal import clock
+from tests import world
+from tests.inventory.screens import browser, queries
+from tests.inventory.seen import place
+
+pytestmark = pytest.mark.django_db
+KEY = "production/us-central/cache"
+
+
+@pytest.fixture
+def here(monkeypatch):
+    return place(monkeypatch)
+
+
+@pytest.fixture
+def viewer():
+    return browser(world.account("viewer", "viewer"))
+
+
+@pytest.fixture
+def foreigner():
+    """Sees another service only."""
+    world.scope("production", "other")
+    return browser(world.account("foreigner", "viewer", ("production", "other")))
+
+
+def cache(slug: str = KEY, **attributes) -> Component:
+    return world.component(slug, "cache", software="Valkey", attributes=attributes)
+
+
+def drifted(here, count: int = 1) -> list[Drift]:
+    """So many caches that are seen with another eviction policy than is declared."""
+    for number in range(count):
+        key = f"production/us-central/cache-{number}"
+        cache(key, eviction="allkeys-lru")
+        here.tell(key, Thing("cache", "c", fields={"software": "Valkey", "eviction": "noeviction"}))
+    here.look()
+    return list(Drift.objects.standing().order_by("component__slug"))
+
+
+def test_the_list_costs_the_same_with_one_and_with_three_rows(here, viewer):
+    drifted(here)
+    one, _ = queries(viewer, "/drift/")
+    drifted(here, 3)
+    three, answer = queries(viewer, "/drift/")
+    assert one == three <= 10
+    assert answer.content.decode().count("noeviction") == 3
+    assert len(answer.content) < 60_000
+
+
+def test_sources_cost_the_same_with_one_and_with_three_rows(here, viewer):
+    drifted(here)
+    one, _ = queries(viewer, "/discovery/")
+    drifted(here, 3)
+    three, _ = queries(viewer, "/discovery/")
+    assert one == three <= 10
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("kind=changed", 2),
+        ("kind=missing", 0),
+        ("environment=production", 2),
+        ("data_center=us-central", 2),
+        ("service=cache-1", 1),
+        ("source=production/us-central/cache-0", 1),
+        ("age=24", 0),
+        ("state=open", 2),
+        ("state=settled", 0),
+        ("q=cache-1", 1),
+    ],
+)
+def test_the_list_is_narrowed(here, viewer, query, found):
+    drifted(here, 2)
+    assert len(viewer.get(f"/drift/?{query}").context["table"].objects) == found
+
+
+def test_the_list_is_exported(here, viewer):
+    drifted(here)
+    text = b"".join(viewer.get("/drift/?export=csv")).decode()
+    head, row = text.strip().splitlines()
+    assert head == "What,Class,Field,Declared,Seen,Source,Since,State"
+    assert row.startswith("production/us-central/cache-0,Changed,eviction,allkeys-lru,noeviction,")
+
+
+def test_one_drift_says_what_can_be_done(here, viewer, settings, tmp_path):
+    (drift,) = drifted(here)
+    (tmp_path / "estate.yaml").write_text(
+        f"components:\n  {drift.component.slug}: {{name: C, kind: cache, attributes: {{eviction: allkeys-lru}}}}\n"
+    )
+    settings.CATALOG_DIR = tmp_path
+    answer = viewer.get(drift.get_absolute_url())
+    shown = answer.content.decode()
+    assert "redis.set-parameter" in shown
+    assert "+  production/us-central/cache-0: {name: C, kind: cache, attributes: {eviction: noeviction}}" in shown
+    diff = viewer.get(f"{drift.get_absolute_url()}diff/")
+    assert diff.headers["Content-Disposition"] == 'attachment; filename="drift.diff"'
+    assert diff.content.decode().splitlines()[:2] == ["--- a/estate.yaml", "+++ b/estate.yaml"]
+
+
+def test_a_foreign_drift_is_nowhere(here, foreigner):
+    (drift,) = drifted(here)
+    run = DiscoveryRun.objects.first()
+    assert run is not None
+    assert list(foreigner.get("/drift/").context["table"].objects) == []
+    assert list(foreigner.get("/discovery/").context["table"].objects) == []
+    paths = [f"{drift.get_absolute_url()}{tail}" for tail in ("", "diff/", "accept/", "exempt/", "plan/", "revoke/")]
+    paths += [f"{run.get_absolute_url()}{tail}" for tail in ("", "dismiss/", "confirm-removal/")]
+    assert [foreigner.get(path).status_code for path in paths] == [404] * len(paths)
+    assert drift.about not in b"".join(foreigner.get("/drift/?export=csv")).decode()
+
+
+def test_a_component_shows_each_field_with_source_and_freshness(here, viewer):
+    (drift,) = drifted(here)
+    page = viewer.get(drift.component.get_absolute_url()).content.decode()
+    assert "Eviction policy" in page
+    assert page.count('class="differs"') == 1
+    with clock.travel(timedelta(minutes=10)):
+        assert "stale" in viewer.get(drift.component.get_absolute_url()).content.decode()
+
+
+def test_the_dashboard_counts_what_is_open(here, viewer):
+    drifted(here)
+    page = viewer.get("/").content.decode()
+    assert '/drift/?environment=production&amp;service=cache-0&amp;state=open">1 drifted</a>' in page
+
+
+def test_a_held_run_explains_the_brake_and_is_decided(here, stepped_up):
+    owner = browser(world.account("owner", "operations_owner"))
+    key = "production/us-central/pm2"
+    world.component(key, "process_manager")
+    things = [Thing("app", f"p{number}", f"process/p{number}") for number in range(6)]
+    here.tell(key, Thing("process_manager", "PM2"), *things)
+    here.look()
+    here.tell(key, Thing("process_manager", "PM2"))
+    here.look()
+    run = DiscoveryRun.objects.get(state="held")
+    page = owner.get("/discovery/").content.decode()
+    assert "6 of 7 things vanished at once." in page
+    assert "process/p5" in page
+    answer = owner.post(f"{run.get_absolute_url()}confirm-removal/", {"reason": "Moved away."})
+    assert (answer.status_code, DiscoveryRun.objects.get(pk=run.pk).state) == (303, "complete")
+
+
+def test_an_exemption_asks_for_a_date_and_a_reason(here):
+    owner = browser(world.account("owner", "operations_owner"))
+    (drift,) = drifted(here)
+    refused = owner.post(f"{drift.get_absolute_url()}exempt/", {"until": "2020-01-01T00:00", "reason": "x"})
+    assert refused.status_code == 422
+    until = (clock.now() + timedelta(days=3)).strftime("%Y-%m-%dT%H:%M")
+    assert owner.post(f"{drift.get_absolute_url()}exempt/", {"until": until, "reason": "x"}).status_code == 303
+    assert Drift.objects.get(pk=drift.pk).state == "exempted"
+
+
+def test_nothing_to_see_is_said(here, viewer):
+    assert "Nothing is seen otherwise than it is declared." in viewer.get("/drift/").content.decode()
+    assert "No source has been read yet." in viewer.get("/discovery/").content.decode()
