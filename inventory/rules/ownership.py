@@ -20,9 +20,9 @@ from inventory.rules.base import Severity, living, of, of_services, rule
     "Name the team that owns the service.",
 )
 def no_owner() -> QuerySet[Any]:
-    parts = living().filter(service=OuterRef("pk")).order_by().values("service").annotate(parts=Count("pk"))
-    many = Coalesce(Subquery(parts.values("parts")), Value(0))
-    rows = Service.objects.filter(owner=None).alias(parts=many).filter(parts__gt=0)
+    parts = living().filter(service=OuterRef("pk")).order_by().values("service").annotate(many=Count("pk"))
+    many = Coalesce(Subquery(parts.values("many")), Value(0))
+    rows = Service.objects.filter(owner=None).alias(many=many).filter(many__gt=0)
     return of_services(rows, Concat(Cast(many, CharField()), Value(" components have no owner.")))
 
 

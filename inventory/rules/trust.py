@@ -22,7 +22,7 @@ def _today() -> date:
     return clock.now().date()
 
 
-def _dated(kind: str, path: str) -> QuerySet[Component]:
+def _dated(kind: str, path: str) -> QuerySet[Any]:
     """Components of a kind with the day at ``path`` as the text ``day``.
 
     Days are compared as text, which for ISO 8601 is the order of time: a cast would fail on the 31st of June.
@@ -31,7 +31,7 @@ def _dated(kind: str, path: str) -> QuerySet[Component]:
     return rows.alias(day=Left("text", 10, output_field=CharField()))
 
 
-def _certificates() -> QuerySet[Component]:
+def _certificates() -> QuerySet[Any]:
     return _dated(Component.Kind.TLS_CERTIFICATE, "attributes__not_after")
 
 
