@@ -177,7 +177,7 @@ def test_an_nginx_configuration_is_read_with_its_includes(tmp_path):
 @pytest.mark.parametrize("text", ["a {", "a }", 'a "', "a \\", "{{{", ";;;", "a{b{c{}}}"])
 def test_a_broken_configuration_is_no_crash(tmp_path, text):
     (tmp_path / "nginx.conf").write_text(text)
-    parse(tmp_path / "nginx.conf")
+    assert parse(tmp_path / "nginx.conf").files == 1
 
 
 def test_a_key_that_comes_twice_makes_a_listing_incomplete():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from inventory.actions.catalog import apply_catalog
 from inventory.catalog import load
 from inventory.models import Drift
 from inventory.reconcile import sources
+from portal import clock
 from portal.events import SYSTEM
 from tests.drivers.simulated.app import PORTS, AppWorld
 from tests.drivers.simulated.mariadb import SimulatedWorld as MariaDBWorld
@@ -78,7 +79,7 @@ class Place:
     def tell(self, key: str, *things: Thing, problems: Iterable[str] = (), scope: str = "all", **how: Any) -> None:
         """From now on the source ``key`` lists these things."""
         listed = list(things), list(problems)
-        self.makers[key] = lambda: Scripted(lambda: [listing(scope, *listed, **how)])
+        self.makers[key] = lambda: Scripted(lambda: [replace(listing(scope, *listed, **how), at=clock.now())])
 
     def break_(self, key: str, error: DriverError) -> None:
         def refuse() -> list[Listing]:

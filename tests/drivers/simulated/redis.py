@@ -58,6 +58,7 @@ class Server(redis.Redis):
             "server_mode": "standalone",
         }
         numbers = {"used_memory": 1_000_000, "maxmemory": 0, "connected_clients": 3, "uptime_in_seconds": 60}
+        fixed["maxmemory_policy"] = self.settings["maxmemory-policy"]
         replication: dict[str, Any] = {"role": "master", "connected_slaves": 0, "master_repl_offset": 0}
         if self.follows:
             link = {"master_link_status": "up", "master_last_io_seconds_ago": 1, "slave_repl_offset": 0}
