@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.contrib.postgres.aggregates import ArrayAgg
-from django.db.models import Q
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import OuterRef, Q
 
 from identity.models import Account, EffectiveScope, Scope, ScopeAccountPermission, ScopeTeamPermission
 from identity.models.scope import ANY
@@ -40,17 +40,17 @@ class Standing:
 
 
 def standing(account: Account, actions: Iterable[str], *, ids: set[Any], pairs: set[Pair]) -> Standing:
-    """What ``account`` holds of ``actions`` on these scopes: two queries, and one more when a pair has no scope yet."""
+    """What ``account`` holds of ``actions`` on these scopes: one query, and one more when a pair has no scope yet."""
     wanted = list(actions)
     environments, services = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
     here = Q(pk__in=ids) | (Q(environment__in=environments, service__in=services) if pairs else Q())
+    live = EffectiveScope.objects.live().filter(account=account.pk, action__in=wanted, scope=OuterRef("pk"))
+    rows = Scope.objects.filter(here).annotate(held=ArraySubquery(live.values("action")))
     found = Standing()
-    for scope in Scope.objects.filter(here) if ids or pairs else ():
+    for scope in rows if ids or pairs else ():
         found.names[scope.pk] = str(scope)
         found.pairs[scope.environment, scope.service] = scope.pk
-    held = EffectiveScope.objects.live().filter(account=account.pk, action__in=wanted, scope__in=found.names.keys())
-    for scope_id, names in held.values_list("scope").annotate(actions=ArrayAgg("action")) if found.names else ():
-        found.held[scope_id] = set(names)
+        found.held[scope.pk] = set(scope.held)
     if pairs - found.pairs.keys():
         found.wide = _wide(account, wanted)
     return found

@@ -13,7 +13,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import DataError
 from django.http import Http404
 from drf_spectacular.utils import OpenApiResponse, extend_schema
-from rest_framework import exceptions, mixins, serializers, status
+from rest_framework import exceptions, mixins, routers, serializers, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.routers import DefaultRouter
@@ -38,6 +38,9 @@ class Problem(serializers.Serializer[Any]):
         child=serializers.ListField(child=serializers.CharField()), required=False
     )
     request_id = serializers.CharField()
+
+
+REFUSALS = {code: OpenApiResponse(Problem) for code in (400, 401, 403, 404, 409, 422)}
 
 
 class VerbInput(serializers.Serializer[Any]):
@@ -93,7 +96,7 @@ def _verb_method(view: type[NounApi], name: str, route: Route) -> Any:
         request=route.input,
         responses={
             200: view.serializer_class,
-            **{code: OpenApiResponse(Problem) for code in (400, 401, 403, 404, 409, 422)},
+            **REFUSALS,
         },
         summary=(route.verb.__doc__ or name).strip().splitlines()[0],
     )(act)
@@ -140,5 +143,16 @@ def _document(code: int, title: str, detail: str, **more: Any) -> Response:
     return response
 
 
-router = DefaultRouter()
+class Router(DefaultRouter):
+    """Lists may also be written as a whole, where a noun has the methods for it."""
+
+    routes = [
+        route._replace(mapping={**route.mapping, "put": "upsert_many", "patch": "change_many", "delete": "remove_many"})
+        if isinstance(route, routers.Route) and "post" in route.mapping
+        else route
+        for route in DefaultRouter.routes
+    ]
+
+
+router = Router()
 router.include_root_view = True

@@ -8,7 +8,7 @@ from typing import Any, cast
 from django.db import models, transaction
 
 from inventory.models import Declared
-from inventory.writing import EDIT, REMOVE, Batch, Mode, authorize_anywhere, check, plain_conflicts, store
+from inventory.writing import EDIT, REMOVE, Batch, Mode, authorize_anywhere, check, needed, plain_conflicts, store
 from portal import events
 from portal.lifecycle import Actor
 
@@ -51,6 +51,14 @@ def remove(
     store(batch)
     if subject:
         events.record(REMOVE, subject, by=by, reason=reason, after=_summary(batch))
+    return batch
+
+
+def rehearse(noun: str, rows: Sequence[Any], *, by: Actor, mode: Mode = "upsert") -> Batch:
+    """What ``write_many`` would do, refused for the same reasons. Changes nothing."""
+    authorize_anywhere(by, needed(mode))
+    batch = check(noun, rows, by=by, mode=mode)
+    batch.refuse_mistakes()
     return batch
 
 

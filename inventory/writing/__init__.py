@@ -4,7 +4,7 @@
 transaction and record it. A declaration per noun says what is written (``declaration``).
 """
 
-from inventory.writing.batch import Batch, Mistake, Mode
+from inventory.writing.batch import Batch, Mistake, Mode, NotThere, Stale
 from inventory.writing.check import check
 from inventory.writing.declarations import Declaration, Reference, declaration
 from inventory.writing.fields import Field
@@ -19,7 +19,9 @@ __all__ = [
     "Field",
     "Mistake",
     "Mode",
+    "NotThere",
     "Reference",
+    "Stale",
     "authorize_anywhere",
     "check",
     "declaration",

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from inventory.catalog.difference import Change
 from inventory.writing.declarations import Declaration
-from portal.errors import Conflict, Denied, Invalid
+from portal.errors import Conflict, Denied, Invalid, Refused
 
 Mode = Literal["create", "update", "upsert", "replace", "remove"]
 """``create``: none may be there. ``update``: all must be. ``upsert``: by key, what is absent stays as it is.
@@ -18,9 +18,31 @@ SHOWN = 100
 """How many problems a refusal spells out as sentences; its ``errors`` are always complete."""
 
 
+class NotThere(Invalid):
+    """None of the rows that were named is there, as far as the actor may see."""
+
+
+class Stale(Conflict):
+    """It was changed since it was read (RFC 9110, 15.5.13)."""
+
+    status = 412
+    title = "Changed meanwhile"
+
+
+REFUSALS: dict[str, tuple[type[Refused], str]] = {
+    "invalid": (Invalid, "Nothing was changed."),
+    "missing": (NotThere, "Nothing was changed."),
+    "conflict": (Conflict, "Nothing was changed, because something is in the way."),
+    "stale": (Stale, "Nothing was changed, because it is no longer what you read. Read it again, then decide."),
+}
+
+
 @dataclass(frozen=True, order=True)
 class Mistake:
-    """What is wrong with one row. ``kind``: invalid, missing (no such row), conflict (something is in the way)."""
+    """What is wrong with one row.
+
+    ``kind``: invalid, missing (no such row), conflict (something is in the way), stale (see ``Stale``).
+    """
 
     index: int
     field: str
@@ -57,7 +79,10 @@ class Row:
 
 @dataclass
 class Batch:
-    """Rows of one noun, checked together. ``targets``: noun → slug → what references lead to."""
+    """Rows of one noun, checked together. ``targets``: noun → slug → what references lead to.
+
+    ``scopes``: environment and service → key of their scope, as far as it is known.
+    """
 
     declaration: Declaration
     mode: Mode
@@ -67,12 +92,18 @@ class Batch:
     mistakes: list[Mistake] = field(default_factory=list)
     denied: set[tuple[str, str]] = field(default_factory=set)
     targets: dict[str, dict[str, Target]] = field(default_factory=dict)
+    scopes: dict[tuple[str, str], Any] = field(default_factory=dict)
     _wrong: set[int] = field(default_factory=set)
 
     def wrong(self, row: Row, name: str, sentence: str, kind: str = "invalid") -> None:
         """Note a mistake; the row takes no further part."""
         self.mistakes.append(Mistake(row.index, name, sentence, kind))
         self._wrong.add(row.index)
+
+    def hide(self, row: Row, name: str, sentence: str, kind: str) -> None:
+        """The actor may not see what is there: whatever else was noted about it is not told."""
+        self.mistakes = [mistake for mistake in self.mistakes if mistake.index != row.index]
+        self.wrong(row, name, sentence, kind)
 
     def sound(self) -> Iterable[Row]:
         """Rows without a mistake so far."""
@@ -99,9 +130,10 @@ class Batch:
         if not self.mistakes:
             return
         self.mistakes.sort()
-        conflict = {mistake.kind for mistake in self.mistakes} == {"conflict"}
-        raise (Conflict if conflict else Invalid)(
-            "Nothing was changed, because something is in the way." if conflict else "Nothing was changed.",
+        kinds = {mistake.kind for mistake in self.mistakes}
+        kind, detail = REFUSALS[kinds.pop()] if len(kinds) == 1 else REFUSALS["invalid"]
+        raise kind(
+            detail,
             [self._said(mistake) for mistake in self.mistakes[:SHOWN]],
             errors=[mistake.as_dict() for mistake in self.mistakes],
         )

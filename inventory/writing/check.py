@@ -34,13 +34,12 @@ def check(
     _resolve(batch)
     if batch.declaration.key != ("slug",):
         _find_by_references(batch, lock=lock)
+    rights.ask(batch)
     if mode == "remove":
-        rights.ask(batch)
         removal.check(batch)
         return batch
     for row in batch.sound():
         _merge(batch, row)
-    rights.ask(batch)
     rules.check(batch)
     return batch
 
@@ -136,7 +135,7 @@ def _decide(batch: Batch, row: Row, taken: dict[str, Any] | None) -> None:
     else:
         row.id = row.current["id"]
         if row.revision is not None and row.revision != row.current["revision"]:
-            batch.wrong(row, "revision", "It was changed since you read it.", "conflict")
+            batch.wrong(row, "revision", "It was changed since you read it.", "stale")
 
 
 def _resolve(batch: Batch) -> None:
@@ -145,9 +144,7 @@ def _resolve(batch: Batch) -> None:
     wanted: dict[str, set[str]] = defaultdict(set)
     for row in batch.sound():
         for name, reference in references.items():
-            # What is stored matters where a rule spans both ends, even when only the other end changes.
-            stored_too = reference.within or name in batch.declaration.key
-            slug = row.given.get(name, row.current[name] if row.current and stored_too else None)
+            slug = row.given.get(name, row.current[name] if row.current and _spans(batch, row, name) else None)
             if slug:
                 wanted[reference.noun].add(slug)
     stored.resolve(batch, wanted)
@@ -159,6 +156,16 @@ def _resolve(batch: Batch) -> None:
             environment = batch.targets["environment"].get(row.given.get("environment", ""))
             own = Target(row.id or uuid7(), slug, environment and environment.pk)
             here.setdefault(slug, own)
+
+
+def _spans(batch: Batch, row: Row, name: str) -> bool:
+    """Whether a rule spans this reference and something else that is written: then what is stored matters too."""
+    if name in batch.declaration.key:
+        return True
+    place = {"environment", "component"} & row.given.keys()
+    return batch.declaration.references[name].within and any(
+        row.given[each] != (row.current or {})[each] for each in place
+    )
 
 
 def _find_by_references(batch: Batch, *, lock: bool) -> None:
@@ -181,8 +188,8 @@ def _merge(batch: Batch, row: Row) -> None:
         row.values = {**row.current, **row.given}
     else:
         defaults = {name: _default(field.default) for name, field in known.fields.items()}
-        stays = ("scope_id", *known.key, *(("environment", "data_center") if known.placed else ()))
-        kept = {name: row.current[name] for name in stays} if row.current else {}
+        stays = (*known.key, *(("environment", "data_center") if known.placed else ()))
+        kept = {name: row.current[name] for name in stays} | _scope(row.current) if row.current else {}
         row.values = {**dict.fromkeys(known.references), **defaults, **kept, **row.given}
         if known.placed and not row.values["name"] and row.values["slug"]:
             row.values["name"] = row.values["slug"].rpartition("/")[2][:120]
@@ -201,6 +208,10 @@ def _merge(batch: Batch, row: Row) -> None:
             row.values[reference.column] = None
     if known.placed:
         places.agree(batch, row)
+
+
+def _scope(current: dict[str, Any]) -> dict[str, Any]:
+    return {"scope_id": current["scope_id"]} if "scope_id" in current else {}
 
 
 def _default(value: Any) -> Any:

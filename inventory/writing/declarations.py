@@ -85,7 +85,7 @@ def _declare(noun: str, model: type[Declared]) -> Declaration:
     references: dict[str, Reference] = {}
     fields: dict[str, Field] = {}
     for field in model._meta.concrete_fields:
-        if field.name in KEPT:
+        if field.name in KEPT or not field.editable:
             continue
         if isinstance(field, models.ForeignKey):
             target = field.related_model

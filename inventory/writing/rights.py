@@ -19,9 +19,9 @@ EDIT, REMOVE = "inventory.edit", "inventory.remove"
 Pair = tuple[str, str]
 
 
-def needed(batch: Batch) -> str:
-    """The action that writing the batch needs."""
-    return REMOVE if batch.mode == "remove" else EDIT
+def needed(mode: str) -> str:
+    """The action that writing in this mode needs."""
+    return REMOVE if mode == "remove" else EDIT
 
 
 def authorize_anywhere(by: Actor, action: str) -> None:
@@ -32,17 +32,19 @@ def authorize_anywhere(by: Actor, action: str) -> None:
 
 def ask(batch: Batch) -> None:
     """Note what the actor may not do; what he may not even see, he is told is not there."""
-    action = needed(batch)
+    action = needed(batch.mode)
     if batch.by.pk is None:
         return
     if not batch.declaration.scope:
         if not rights.holds_widely(batch.by, action, Scope()):
             batch.denied.add((action, "everything, because this belongs to no single service"))
         return
-    rows = list(batch.sound())
+    # Rows with mistakes too: what is told about them must not be about what is hidden.
+    rows = [row for row in batch.rows if row.current or row.act]
     pairs = {pair for row in rows if (pair := _pair(batch, row))}
     ids = {scope for row in rows for scope in _stored(batch, row) if scope}
     held = standing(batch.by, (VIEW, action), ids=ids, pairs=pairs)
+    batch.scopes = held.pairs
     for row in rows:
         _judge(batch, row, action, held)
 
@@ -51,9 +53,11 @@ def _pair(batch: Batch, row: Row) -> Pair | None:
     """Environment and service of a row that is new or moves."""
     if batch.declaration.scope != "scope" or row.act == "remove":
         return None
-    pair = (row.values["environment"], row.values["service"])
-    moved = row.current is None or pair != (row.current["environment"], row.current["service"])
-    return pair if moved else None
+    before = (row.current["environment"], row.current["service"]) if row.current else (None, None)
+    environment, service = (
+        row.given.get(name, old) for name, old in zip(("environment", "service"), before, strict=True)
+    )
+    return (environment, service) if environment and service and (environment, service) != before else None
 
 
 def _stored(batch: Batch, row: Row) -> tuple[Any, ...]:
@@ -69,11 +73,13 @@ def _judge(batch: Batch, row: Row, action: str, held: Standing) -> None:
     label = batch.declaration.label
     own = row.current["scope_id"] if row.current else None
     if own and not held.on(own, VIEW):
-        if batch.mode in ("create", "upsert"):
-            sentence, kind = f"“{batch.label(row)}” is taken by a {label} that you may not see.", "conflict"
+        named = all(row.given.get(name) for name in batch.declaration.key)
+        name = batch.declaration.label_of(row.given) if named else row.id
+        if batch.mode in ("create", "upsert") and named:
+            sentence, kind = f"“{name}” is taken by a {label} that you may not see.", "conflict"
         else:
-            sentence, kind = f"There is no {label} “{row.id if 'id' in row.given else batch.label(row)}”.", "missing"
-        return batch.wrong(row, batch.declaration.key[0], sentence, kind)
+            sentence, kind = f"There is no {label} “{name}”.", "missing"
+        return batch.hide(row, batch.declaration.key[0], sentence, kind)
     for scope in _stored(batch, row):
         if scope and not held.on(scope, action):
             batch.denied.add((action, held.names[scope]))

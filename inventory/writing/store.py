@@ -73,9 +73,11 @@ def _give_scopes(batch: Batch, rows: Sequence[Row]) -> None:
     if batch.declaration.scope != "scope":
         return
     moved = [row for row in rows if row.current is None or _PLACE & set(row.changed)]
-    scopes = rights.scopes_for((row.values["environment"], row.values["service"]) for row in moved) if moved else {}
+    pairs = {(row.values["environment"], row.values["service"]) for row in moved}
+    if pairs - batch.scopes.keys():
+        batch.scopes = {pair: scope.pk for pair, scope in rights.scopes_for(pairs).items()}
     for row in moved:
-        row.values["scope_id"] = scopes[row.values["environment"], row.values["service"]].pk
+        row.values["scope_id"] = batch.scopes[row.values["environment"], row.values["service"]]
 
 
 def _insert(batch: Batch, rows: Sequence[Row], columns: list[Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -66,7 +66,10 @@ class Keyset:
 
     def token(self, place: int, row: Any) -> str:
         """What stands for ``row`` in an address; ``place`` says how many rows came before, for the reader only."""
-        values = [_follow(row, key) for key in self.fields]
+        return self.write(place, [_follow(row, key) for key in self.fields])
+
+    def write(self, place: int, values: Iterable[Any]) -> str:
+        """The same from the values of the keys."""
         texts = [v.isoformat() if isinstance(v, datetime) else v if v is None else str(v) for v in values]
         return base64.urlsafe_b64encode(json.dumps([place, *texts]).encode()).decode().rstrip("=")
 

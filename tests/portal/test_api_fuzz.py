@@ -23,6 +23,7 @@ from deployments import actions as deployments
 from identity.models import Account, ApiToken
 from incidents import actions as incidents
 from operations import actions as operations
+from operations.actions import asking
 from portal import clock, events
 from tests import world
 from tests.operations.conftest import At, at, counting
@@ -61,6 +62,8 @@ def schema() -> Any:
 def everybody(monkeypatch) -> str:
     """A bearer token of somebody who may do everything and showed a second factor just now."""
     monkeypatch.setattr(events, "stepped_up", lambda: True)
+    # The transaction around each request is the test's own.
+    monkeypatch.setattr(asking, "in_transaction", lambda: False)
     account = world.account("owner", "operations_owner")
     for role in ("security_officer", "administrator", "developer", "on_call"):
         world.account("owner", role)
