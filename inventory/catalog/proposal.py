@@ -7,13 +7,15 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from inventory import kinds
-from inventory.catalog import edit
+from inventory.catalog import edit, source
 from inventory.models import Component, Dependency, Drift, Sighting
+from portal.errors import Refused
 
 NEW_FILE = "discovered.yaml"
 Rows = Mapping[str, str]
@@ -31,6 +33,16 @@ class Proposal:
     def diff(self) -> str:
         lines = (self.before.splitlines(keepends=True), self.after.splitlines(keepends=True))
         return "".join(difflib.unified_diff(*lines, f"a/{self.file}", f"b/{self.file}"))
+
+
+def of_folder(drift: Drift, folder: Path) -> Proposal | None:
+    """The change of the files in ``folder``; ``None`` when there is none, or they cannot be read."""
+    try:
+        texts = {name: data.decode() if isinstance(data, bytes) else data for name, data in source.files(folder)}
+        found = propose(drift, texts)
+    except (Refused, UnicodeDecodeError, yaml.YAMLError):
+        return None
+    return found if found and found.diff else None
 
 
 def propose(drift: Drift, files: Rows) -> Proposal | None:

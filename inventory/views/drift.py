@@ -15,8 +15,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
 from inventory.actions import drift as actions
-from inventory.catalog import source
-from inventory.catalog.proposal import Proposal, propose
+from inventory.catalog.proposal import Proposal, of_folder
 from inventory.discovery.showing import TONES, value
 from inventory.filters import DriftFilter
 from inventory.forms import ExemptForm, ReasonForm
@@ -102,16 +101,7 @@ def _remedy(drift: Drift) -> tuple[object, str]:
 
 def proposal_of(drift: Drift) -> Proposal | None:
     """The change of the catalog's files that would settle a drift; ``None`` where there is none."""
-    texts = {name: data.decode() if isinstance(data, bytes) else data for name, data in _files()}
-    found = propose(drift, texts)
-    return found if found and found.diff else None
-
-
-def _files() -> list[tuple[str, bytes | str]]:
-    try:
-        return list(source.files(settings.CATALOG_DIR))
-    except Refused:
-        return []
+    return of_folder(drift, settings.CATALOG_DIR)
 
 
 @require_safe
