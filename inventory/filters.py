@@ -1,4 +1,8 @@
-"""What lists of the estate can be narrowed by, on screens and in the API alike."""
+"""What lists of the estate can be narrowed by, on screens and in the API alike.
+
+A filter that names another row takes its slug. On screens it is a text field that asks for suggestions when it is
+used: a list page does not carry every service as an option. What the query does not name costs nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,47 @@ from datetime import timedelta
 from typing import Any
 
 import django_filters
+from django import forms
 from django.db import models
+from django.urls import reverse_lazy
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from inventory import lifecycle
-from inventory.models import Component, DataCenter, Dependency, DiscoveryRun, Drift, Environment, Service
+from inventory.models import (
+    Component,
+    DataCenter,
+    Dependency,
+    DiscoveryRun,
+    Drift,
+    Endpoint,
+    Environment,
+    NetworkZone,
+    Server,
+    ServerGroup,
+    Service,
+)
 from portal import clock
+
+
+class Picker(forms.TextInput):
+    """A text field for the slug of a row of ``noun``; suggestions are fetched when somebody types."""
+
+    def __init__(self, noun: str, attrs: dict[str, Any] | None = None) -> None:
+        super().__init__({"autocomplete": "off", "spellcheck": "false", "maxlength": "200", **(attrs or {})})
+        self.noun = noun
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        ours = f"{(attrs or {}).get('id') or name}-choices"
+        asking = {
+            "list": ours,
+            "hx-get": f"{reverse_lazy('choices', args=[self.noun])}?of={name}",
+            "hx-trigger": "focus once, input changed delay:200ms",
+            "hx-target": f"#{ours}",
+            "hx-swap": "innerHTML",
+        }
+        field = super().render(name, value, {**(attrs or {}), **asking}, renderer)
+        return format_html('{}<datalist id="{}"></datalist>', field, ours)
 
 
 def _visible(model: type[models.Model]) -> Callable[[Any], models.QuerySet[Any]]:
@@ -22,6 +62,20 @@ def _visible(model: type[models.Model]) -> Callable[[Any], models.QuerySet[Any]]
         return rows.visible_to(request.user) if request else rows.none()  # no request: the schema is being made
 
     return choices
+
+
+def named(model: Any, **facts: Any) -> django_filters.ModelChoiceFilter:
+    """A filter by the slug of a row of ``model`` that the reader may see; another slug is refused."""
+    return django_filters.ModelChoiceFilter(
+        queryset=_visible(model), to_field_name="slug", widget=Picker(model.noun), **facts
+    )
+
+
+class Tag(django_filters.CharFilter):
+    """Rows that carry a tag."""
+
+    def filter(self, qs: Any, value: Any) -> Any:
+        return qs.filter(tags__contains=[value]) if value else qs
 
 
 class DataCenterFilter(django_filters.FilterSet):
@@ -36,44 +90,95 @@ class EnvironmentFilter(django_filters.FilterSet):
         fields = {"slug": ["exact"], "kind": ["exact"]}
 
 
+class NetworkZoneFilter(django_filters.FilterSet):
+    """Zones by where they are and who reaches them."""
+
+    environment = named(Environment)
+    data_center = named(DataCenter)
+
+    class Meta:
+        model = NetworkZone
+        fields = {"slug": ["exact"], "exposure": ["exact"]}
+
+
 class ServiceFilter(django_filters.FilterSet):
-    """Services by slug, tier, and the slug of the team that owns them."""
+    """Services by slug, tier, tag, and the slug of the team that owns them."""
 
     owner = django_filters.CharFilter(field_name="owner__slug", label="Owner")
+    tag = Tag(label="Tag")
 
     class Meta:
         model = Service
         fields = {"slug": ["exact"], "tier": ["exact"]}
 
 
-class ComponentFilter(django_filters.FilterSet):
-    """Components by kind and by the slugs of where they stand and what they belong to."""
+class LocatedFilter(django_filters.FilterSet):
+    """By the slugs of where things stand and what they belong to, and by tag."""
 
-    environment = django_filters.ModelChoiceFilter(queryset=_visible(Environment), to_field_name="slug")
-    service = django_filters.ModelChoiceFilter(queryset=_visible(Service), to_field_name="slug")
-    data_center = django_filters.ModelChoiceFilter(queryset=_visible(DataCenter), to_field_name="slug")
+    environment = named(Environment)
+    service = named(Service)
+    data_center = named(DataCenter)
+    tag = Tag(label="Tag")
+
+
+class ServerGroupFilter(LocatedFilter):
+    class Meta:
+        model = ServerGroup
+        fields = {"slug": ["exact"]}
+
+
+class ServerFilter(LocatedFilter):
+    """Servers by kind, status, place and group."""
+
+    group = named(ServerGroup)
+
+    class Meta:
+        model = Server
+        fields = {"slug": ["exact"], "kind": ["exact"], "status": ["exact"], "external_id": ["exact"]}
+
+
+class ComponentFilter(LocatedFilter):
+    """Components by kind, status and place."""
 
     class Meta:
         model = Component
-        fields = {"kind": ["exact"]}
+        fields = {"kind": ["exact"], "status": ["exact"]}
 
 
 class ComponentApiFilter(ComponentFilter):
-    """The same, and one component by its slug."""
+    """The same, and what only machines ask for."""
+
+    server = named(Server)
+    part_of = named(Component)
 
     class Meta(ComponentFilter.Meta):
-        fields = {"slug": ["exact"], "kind": ["exact"]}
+        fields: Any = (
+            *("slug", "kind", "status", "software", "version", "classification", "provenance"),
+            *("external_id", "declared_by"),
+        )
+
+
+class EndpointFilter(django_filters.FilterSet):
+    """Endpoints by component, port and protocol."""
+
+    component = named(Component)
+    zone = named(NetworkZone)
+
+    class Meta:
+        model = Endpoint
+        fields = {"protocol": ["exact"], "port": ["exact"], "tls": ["exact"]}
 
 
 class DependencyFilter(django_filters.FilterSet):
-    """Dependencies by kind, and by the slug of either end."""
+    """Dependencies by kind, relation, and the slug of either end."""
 
-    source = django_filters.CharFilter(field_name="source__slug", label="Source")
-    target = django_filters.CharFilter(field_name="target__slug", label="Target")
+    source = django_filters.CharFilter(field_name="source__slug", label="Source", widget=Picker("component"))
+    target = django_filters.CharFilter(field_name="target__slug", label="Target", widget=Picker("component"))
+    environment = named(Environment, field_name="source__environment", label="Environment")
 
     class Meta:
         model = Dependency
-        fields = {"kind": ["exact"]}
+        fields = {"kind": ["exact"], "relation": ["exact"]}
 
 
 class DriftFilter(django_filters.FilterSet):
@@ -128,3 +233,17 @@ class DiscoveryFilter(django_filters.FilterSet):
     class Meta:
         model = DiscoveryRun
         fields = ["state", "source", "driver"]
+
+
+FILTERS: dict[str, type[django_filters.FilterSet]] = {
+    "data-center": DataCenterFilter,
+    "environment": EnvironmentFilter,
+    "network-zone": NetworkZoneFilter,
+    "server-group": ServerGroupFilter,
+    "server": ServerFilter,
+    "service": ServiceFilter,
+    "component": ComponentFilter,
+    "endpoint": EndpointFilter,
+    "dependency": DependencyFilter,
+}
+"""The filters of each noun's list."""

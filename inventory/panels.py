@@ -1,4 +1,6 @@
-"""Places of inventory in the navigation, and what people find of the estate."""
+"""Places of inventory in the navigation, what people find of the estate, and what it adds to screens and lists."""
+
+from __future__ import annotations
 
 from typing import Any
 
@@ -8,18 +10,24 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import urlencode
 
-from inventory import queries
+from inventory import addresses, queries
+from inventory.addresses import PLACES
 from inventory.discovery import showing
+from inventory.history import news
+from inventory.lists import saved
 from inventory.models import (
+    NOUNS,
     Component,
     DataCenter,
     Drift,
     Endpoint,
     Environment,
     NetworkZone,
+    Note,
     Server,
     ServerGroup,
     Service,
+    Watch,
 )
 from portal import search, ui
 from portal.ui.columns import Label
@@ -85,3 +93,56 @@ def drift_marks(request: HttpRequest, shown: Any) -> ui.Panel | None:
         query = urlencode({"environment": environment, "service": service, "state": "open"})
         counts[environment, service] = (count, f"{reverse('drift-list')}?{query}")
     return ui.Panel("drifted", "", {"counts": counts}) if counts else None
+
+
+APART = ("service", "component", "server")
+"""Nouns that the navigation names themselves."""
+ui.nav(
+    "Estate",
+    "server-list",
+    icon="building",
+    order=24,
+    action="inventory.view",
+    key="t",
+    beside=(*(f"{noun}-list" for noun in PLACES if noun not in APART), "removed-list"),
+)
+ui.nav("Watched", "watched-list", icon="eye", order=26, action="inventory.view", key="w")
+NOTES = 20
+
+
+@ui.panel("list")
+def list_views(request: HttpRequest, table: ui.Table) -> ui.Panel | None:
+    """The views of a list as tabs above it, and where it opens."""
+    match = request.resolver_match
+    if not (table.search or table.filterset) or match is None or match.kwargs or not request.user.is_authenticated:
+        return None
+    place = match.url_name or ""
+    views = list(saved.of_list(place, request.user))
+    tabs = [
+        (view, saved.address(view), str(view.pk) == request.GET.get("view"), view.owner_id == request.user.pk)
+        for view in views
+    ]
+    mine = next((view for view in views if view.first and view.owner_id == request.user.pk), None)
+    context: dict[str, Any] = {"tabs": tabs, "whole": saved.whole(place) if mine else request.path, "place": place}
+    context |= {"query": saved.lasting(request.GET.urlencode()), "any": any(tab[2] for tab in tabs)}
+    return ui.Panel("Views", "inventory/list_views.html", context, href=saved.address(mine) if mine else "")
+
+
+def journal(request: HttpRequest, obj: Any) -> ui.Panel:
+    """What people noted about it, and whether the reader watches it."""
+    watching = Watch.objects.filter(account=request.user.pk, object_id=obj.pk)
+    notes = Note.objects.filter(object_id=obj.pk).select_related("author__person").order_by("-at", "-pk")
+    context = {"notes": notes[:NOTES], "more": False, "obj": obj, "watching": watching.exists()}
+    context |= {"addresses": {verb: addresses.address(obj, verb) for verb in ("note", "watch", "history")}}
+    return ui.Panel("Journal", "inventory/journal.html", context, slug="journal", icon="notes")
+
+
+for _noun in NOUNS:
+    ui.panel(f"{_noun}-detail", order=90)(journal)
+
+
+@ui.panel("dashboard", order=5)
+def watched_news(request: HttpRequest, _shown: Any) -> ui.Panel | None:
+    """That something which the reader watches changed."""
+    count = news(request.user)
+    return ui.Panel("Watched", "inventory/watched_news.html", {"count": count}, icon="eye") if count else None

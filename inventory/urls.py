@@ -1,8 +1,37 @@
-from django.urls import path
+from django.urls import path, register_converter
 
 from inventory import views
+from inventory.addresses import PLACES, PlacedConverter
+
+register_converter(PlacedConverter, "placed")
+VERBS = {
+    "edit": views.noun_edit,
+    "remove": views.noun_remove,
+    "history": views.noun_history,
+    "note": views.noun_note,
+    "watch": views.noun_watch,
+}
+"""What every noun has a page for."""
 
 urlpatterns = [
+    path(f"{place}/<{converter}:key>/{verb}/", view, {"noun": noun}, name=f"{noun}-{verb}")
+    for noun, (place, converter) in PLACES.items()
+    for verb, view in VERBS.items()
+]
+urlpatterns += [
+    path(f"{place}/create/", views.noun_create, {"noun": noun}, name=f"{noun}-create")
+    for noun, (place, _) in PLACES.items()
+]
+urlpatterns += [
+    path(f"{place}/", views.noun_list, {"noun": noun}, name=f"{noun}-list")
+    for noun, (place, _) in PLACES.items()
+    if noun not in ("service", "component")  # with health, in the app above
+]
+urlpatterns += [
+    path(f"{PLACES[noun][0]}/<{PLACES[noun][1]}:key>/", views.noun_detail, {"noun": noun}, name=f"{noun}-detail")
+    for noun in ("network-zone", "server-group", "server", "dependency")
+]
+urlpatterns += [
     path("services/<slug:slug>/", views.service_detail, name="service-detail"),
     path("components/<path:slug>/reload/", views.component_reload, name="component-reload"),
     path("components/<path:slug>/operate/", views.component_plans, name="component-plans"),
@@ -28,4 +57,16 @@ urlpatterns = [
     path("discovery/<uuid:pk>/dismiss/", views.discovery_verb, {"verb": "dismiss"}, name="discovery-dismiss"),
     path("catalog/", views.catalog, name="catalog"),
     path("catalog/apply/", views.catalog_apply, name="catalog-apply"),
+    path("choices/<slug:noun>/", views.choices, name="choices"),
+    path("estate/<slug:noun>/edit/", views.objects_edit, name="objects-edit"),
+    path("estate/<slug:noun>/remove/", views.objects_remove, name="objects-remove"),
+    path("history/<slug:noun>/<uuid:key>/<int:revision>/revert/", views.revision_revert, name="revision-revert"),
+    path("removed/", views.removed_list, name="removed-list"),
+    path("removed/<slug:noun>/<uuid:key>/", views.removed_detail, name="removed-detail"),
+    path("notes/<uuid:pk>/retract/", views.note_retract, name="note-retract"),
+    path("watched/", views.watched_list, name="watched-list"),
+    path("watched/see/", views.watched_see, name="watched-see"),
+    path("views/save/", views.view_save, name="view-save"),
+    path("views/<uuid:pk>/", views.view_edit, name="view-edit"),
+    path("views/<uuid:pk>/remove/", views.view_remove, name="view-remove"),
 ]

@@ -22,4 +22,4 @@ class ComponentHealthFilter(ComponentFilter):
         return rows.annotate(shown=shown_state()).filter(shown=value)
 
     class Meta(ComponentFilter.Meta):
-        fields: dict[str, Any] = {"kind": ["exact"]}
+        fields: Any = ("kind", "status")

@@ -5,11 +5,14 @@ from __future__ import annotations
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from inventory.filters import FILTERS
 from inventory.models import Component, DataCenter, Environment, Service
 from observability import queries
+from observability.filters import ComponentHealthFilter
 from observability.queries import Whole
 from portal import ui
 
+FILTERS[Component.noun] = ComponentHealthFilter  # what is picked from that list is narrowed in the same way
 ui.nav("Dashboard", "dashboard", icon="layout-dashboard", order=10)
 ui.nav("Services", "service-list", icon="apps", order=20, action="inventory.view")
 ui.nav("Components", "component-list", icon="server-2", order=22, action="inventory.view")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from django.http import Http404, HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
 
-from inventory.models import Component, ComponentQuerySet, Dependency, Environment, Service
+from inventory import lists
+from inventory.models import Component, Dependency, Environment, Service
 from observability import queries
-from observability.filters import ComponentHealthFilter
 from observability.topology import draw
 from portal import ui
 from portal.http import page
@@ -65,24 +66,19 @@ def service_list(request: HttpRequest) -> HttpResponse:
     return page(request, "observability/service_list.html", context)
 
 
+HEALTH = (
+    ui.Column("health.state", "Health", kind="badge", sort=False, template="observability/health_cell.html"),
+    ui.Column("health.version", "Version", kind="code", sort=False, minor=True),
+    ui.Column("health.observed_at", "Read", kind="instant", sort=False),
+)
+"""What is seen of a component. Not to be sorted by: no index could give that order over two tables."""
+
+
+@require_safe
 def component_list(request: HttpRequest) -> HttpResponse:
-    """Every visible component, to be searched and narrowed."""
-    table = ui.Table(
-        request,
-        Component.objects.visible_to(request.user).select_related("environment", "service", "data_center", "health"),
-        columns=[
-            ui.Column("slug", "Component", link=True),
-            ui.Column("health", "Health", kind="badge", sort=False, template="observability/health_cell.html"),
-            ui.Column("kind", "Kind", minor=True),
-            ui.Column("service", "Service", sort="service__slug", minor=True),
-            ui.Column("health.version", "Version", kind="code", sort=False, minor=True),
-            ui.Column("health.observed_at", "Read", kind="instant", sort="health__observed_at"),
-        ],
-        order="slug",
-        search=ComponentQuerySet.search,
-        filterset=ComponentHealthFilter,
-        empty="No component is declared that you may see.",
-        topic="observability.health",
-        caption="Components",
-    )
-    return page(request, "observability/component_list.html", {"title": "Components", "table": table})
+    """Every visible component with its health, to be searched and narrowed."""
+    own = lists.COLUMNS["component"]
+    columns = [own[0], HEALTH[0], *own[1:3], *HEALTH[1:], *own[3:]]
+    table = lists.table(request, "component", topic="observability.health", columns=columns)
+    context = {"title": "Components", "table": table, "may_create": any(verb == "Edit" for verb, _ in table.bulk)}
+    return page(request, "observability/component_list.html", context)

@@ -7,6 +7,7 @@ from typing import Any, Self
 import pgtrigger
 from django.db import models
 from django.db.models import F, Q
+from django.urls import reverse
 
 from identity.scoping import ScopedQuerySet, visible
 from inventory.models.base import APART, CROSSING_SQL, Declared, triggers
@@ -101,4 +102,10 @@ class Dependency(Declared):
         ]
 
     def __str__(self) -> str:
+        known = self._state.fields_cache
+        if {"source", "target"} <= known.keys():
+            return f"{self.source.slug} → {self.target.slug}"
         return f"{self.source_id} needs {self.target_id}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("dependency-detail", args=[self.pk])

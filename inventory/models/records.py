@@ -41,6 +41,7 @@ class Revision(models.Model):
         indexes = [
             models.Index(fields=["object_id", "-id"], name="revision_of_object"),
             models.Index(fields=["transaction"], name="revision_by_transaction"),
+            models.Index(fields=["noun", "-id"], condition=models.Q(act="d"), name="revision_removed"),
         ]
         triggers = [pgtrigger.Protect(name="append_only", operation=pgtrigger.Update | pgtrigger.Delete)]
 
@@ -112,11 +113,17 @@ class SavedView(models.Model):
     query = models.CharField(max_length=2000, blank=True)
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="saved_views")
     shared = models.BooleanField(default=False)
+    first = models.BooleanField(default=False)
+    """Whether its owner's list opens with it."""
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
         ordering = ["name"]
-        constraints = [models.UniqueConstraint(fields=["owner", "place", "name"], name="saved_view_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "place", "name"], name="saved_view_once"),
+            models.UniqueConstraint(fields=["owner", "place"], condition=models.Q(first=True), name="saved_view_first"),
+        ]
+        indexes = [models.Index(fields=["place", "name"], name="saved_view_of_list")]
 
     def __str__(self) -> str:
         return self.name

@@ -93,6 +93,8 @@ class Keyset:
 
 
 def _follow(row: Any, path: str) -> Any:
+    if isinstance(row, dict):
+        return row[path]
     for step in path.split("__"):
         row = getattr(row, step, None)
     return row.pk if isinstance(row, Model) else row

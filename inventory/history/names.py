@@ -1,0 +1,63 @@
+"""Names for the keys that revisions hold: what a row pointed at, as people call it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from django.db import models
+
+UNSEEN = "something that you may not see"
+
+
+class Names:
+    """The columns of ``model`` that point at other rows, and the names of what they point at, for one reader."""
+
+    def __init__(self, model: type[models.Model], reader: Any) -> None:
+        self.reader = reader
+        fields = [field for field in model._meta.concrete_fields if isinstance(field, models.ForeignKey)]
+        fields = [field for field in fields if field.name != "scope"]
+        self.targets: dict[str, Any] = {field.attname: field.related_model for field in fields}
+        self.known: dict[str, str] = {}
+
+    def learn(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Look the keys of ``rows`` up: one query for each noun they point at, one more for what is gone."""
+        wanted: dict[Any, set[str]] = defaultdict(set)
+        for row in rows:
+            for column, model in self.targets.items():
+                if key := row.get(column):
+                    wanted[model].add(key)
+        for model, keys in wanted.items():
+            missing = keys - set(self.known)
+            if missing:
+                self.known |= self._there(model, missing)
+        gone = set().union(*wanted.values()) - set(self.known) if wanted else set()
+        if gone:
+            self.known |= self._gone(gone)
+
+    def _there(self, model: Any, keys: set[str]) -> dict[str, str]:
+        rows = model._base_manager.filter(pk__in=keys)
+        named = "slug" if any(field.name == "slug" for field in model._meta.fields) else "pk"
+        found = {str(pk): str(name) for pk, name in rows.values_list("pk", named)}
+        if not hasattr(model._default_manager, "visible_to"):
+            return found
+        seen = {
+            str(pk)
+            for pk in model._default_manager.visible_to(self.reader).filter(pk__in=keys).values_list("pk", flat=True)
+        }
+        return {key: name if key in seen else UNSEEN for key, name in found.items()}
+
+    def _gone(self, keys: set[str]) -> dict[str, str]:
+        from inventory.history.removed import removed
+
+        rows = removed(self.reader).filter(object_id__in=[UUID(key) for key in keys])
+        return {str(pk): f"{(before or {}).get('slug') or (before or {}).get('name')} (removed)"
+                for pk, before in rows.values_list("object_id", "before")}  # fmt: skip
+
+    def say(self, column: str, value: Any) -> Any:
+        """What stands for ``value`` of ``column``."""
+        if column not in self.targets or value is None:
+            return value
+        return self.known.get(value, UNSEEN)

@@ -1,0 +1,84 @@
+"""The table of one noun for one reader."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+
+from identity.models import EffectiveScope
+from inventory.filters import FILTERS
+from inventory.lists.columns import COLUMNS, ORDER, PLURALS, SEARCHED
+from inventory.lists.files import FILES
+from inventory.models import NOUNS, Component
+from inventory.models.searched import Searched
+from portal import ui
+from portal.ui import Column
+from portal.ui.keyset import Keyset
+
+BULK = {"inventory.edit": ("Edit", "edit"), "inventory.remove": ("Remove", "remove")}
+"""Right → what may be done with it to many rows: label, and verb in the address."""
+
+
+def search(noun: str, reader: Any, rows: QuerySet[Any], text: str) -> QuerySet[Any]:
+    """The rows that ``text`` finds: of what there is much of by the words of the search, of the rest by any part."""
+    if isinstance(rows, Searched):
+        return rows.search(text)
+    if noun == "dependency":
+        ends = Component.objects.visible_to(reader).search(text).order_by().values("pk")
+        return rows.filter(Q(source__in=ends) | Q(target__in=ends))
+    return rows.filter(functools.reduce(Q.__or__, (Q((f"{name}__icontains", text)) for name in SEARCHED[noun])))
+
+
+def visible(noun: str, reader: Any) -> QuerySet[Any]:
+    """Every row of ``noun`` that ``reader`` may see."""
+    rows: Any = NOUNS[noun]._default_manager
+    found: QuerySet[Any] = rows.visible_to(reader)
+    return found
+
+
+class Listing(ui.Table):
+    """A table of one noun. It joins only what the columns that are shown, and the order, need."""
+
+    def __init__(
+        self, request: HttpRequest, noun: str, rows: QuerySet[Any], columns: Sequence[Column], **facts: Any
+    ) -> None:
+        self.noun = noun
+        own: dict[str, Any] = {"filterset": FILTERS[noun], "caption": PLURALS[noun], "files": FILES}
+        facts = own | {"order": ORDER[noun]} | facts
+        super().__init__(request, rows, columns, search=functools.partial(search, noun, request.user), **facts)
+
+    @functools.cached_property
+    def keyset(self) -> Keyset:
+        return Keyset(self.matching.select_related(*self.joins), self.sort, self.order)
+
+    @property
+    def joins(self) -> list[str]:
+        """Paths of the other rows that a page shows."""
+        paths = {column.name.replace(".", "__") for column in self.columns} | {self.sort.lstrip("-")}
+        return sorted({path.rpartition("__")[0] for path in paths} - {""}) or [None]  # type: ignore[list-item]
+
+
+def table(request: HttpRequest, noun: str, rows: QuerySet[Any] | None = None, **facts: Any) -> Listing:
+    """The list of ``noun`` as the address asks for it; of ``rows``, if given, instead of all the reader may see."""
+    found = visible(noun, request.user) if rows is None else rows
+    empty = f"There is nothing among the {PLURALS[noun].lower()} that you may see."
+    columns = facts.pop("columns", COLUMNS[noun])
+    return Listing(request, noun, found, columns, **{"empty": empty, "bulk": bulk(request.user, noun)} | facts)
+
+
+def bulk(reader: Any, noun: str) -> list[tuple[str, str]]:
+    """What may be done to several rows at once, with its address. One query."""
+    held = set(
+        EffectiveScope.objects.live()
+        .filter(account=reader.pk, action__in=BULK)
+        .values_list("action", flat=True)
+        .distinct()
+    )
+    return [
+        (label, reverse(f"objects-{verb}", args=[noun])) for action, (label, verb) in BULK.items() if action in held
+    ]

@@ -1,0 +1,31 @@
+"""What stands above the pages of every noun: tabs between the lists, and the buttons of one thing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from inventory import addresses, lists
+
+EDIT, REMOVE = "inventory.edit", "inventory.remove"
+LISTED = ("server", "server-group", "network-zone", "data-center", "environment", "endpoint", "dependency")
+
+
+def estate(noun: str) -> dict[str, Any]:
+    """Context of a list of ``noun``: the lists beside it."""
+    tabs = [(lists.PLURALS[other], reverse(f"{other}-list"), other == noun) for other in LISTED]
+    return {"noun": noun, "tabs": [*tabs, ("Removed", reverse("removed-list"), noun == "removed")]}
+
+
+def tools(request: HttpRequest, obj: Any) -> dict[str, Any]:
+    """Context of the page of ``obj``: the buttons to change and remove it, with the reason where one is of no use."""
+    held = request.user.get_all_permissions(obj)
+    declared = f"The catalog “{obj.declared_by}” declares it; change it there." if obj.declared_by else ""
+    buttons = []
+    for right, label, icon in ((EDIT, "Edit", "pencil"), (REMOVE, "Remove", "trash")):
+        reason = "" if right in held else f"Needs the right “{right}” here."
+        buttons.append((label, addresses.address(obj, label.lower()), icon, reason or declared))
+    history = addresses.address(obj, "history")
+    return {"obj": obj, "noun": obj.noun, "buttons": buttons, "history_url": history, "held": held}
