@@ -1,9 +1,9 @@
 """REST of the estate: every noun read and written in the same way, and the catalog that declares it.
 
 ``shapes`` says what a row looks like, ``narrowing`` by what lists are narrowed, ``reading`` and ``writing`` do it,
-``nouns`` are the routes.
+``nouns`` are the routes; ``drift`` has those of what is seen otherwise than it is declared.
 """
 
-from inventory.api import catalog, nouns
+from inventory.api import catalog, drift, nouns
 
-__all__ = ["catalog", "nouns"]
+__all__ = ["catalog", "drift", "nouns"]

@@ -84,9 +84,9 @@ def _removed(component: Component, files: Rows) -> Proposal | None:
         return None
     text = edit.without(files[file], ("components", component.slug))
     text = edit.without(text, ("dependencies", component.slug))
-    for source, targets in ((yaml.safe_load(text) or {}).get("dependencies") or {}).items():
+    for origin, targets in ((yaml.safe_load(text) or {}).get("dependencies") or {}).items():
         if component.slug in (targets or {}):
-            text = edit.without(text, ("dependencies", source, component.slug))
+            text = edit.without(text, ("dependencies", str(origin), component.slug))
     return _changed(files, file, text)
 
 

@@ -166,3 +166,73 @@ def test_an_exemption_asks_for_a_date_and_a_reason(here):
 def test_nothing_to_see_is_said(here, viewer):
     assert "Nothing is seen otherwise than it is declared." in viewer.get("/drift/").content.decode()
     assert "No source has been read yet." in viewer.get("/discovery/").content.decode()
+
+
+# -- the API
+
+
+def test_the_api_lists_decides_and_gives_the_change(here, as_account, settings, tmp_path):
+    (drift,) = drifted(here)
+    (tmp_path / "estate.yaml").write_text(f"components:\n  {drift.component.slug}: {{name: C, kind: cache}}\n")
+    settings.CATALOG_DIR = tmp_path
+    api = as_account(world.account("owner", "operations_owner"))
+    (row,) = api.get("/api/v1/drift/?kind=changed").json()["results"]
+    assert (row["about"], row["field"], row["declared"], row["observed"]) == (
+        "production/us-central/cache-0", "eviction", "allkeys-lru", "noeviction",
+    )  # fmt: skip
+    change = api.get(f"/api/v1/drift/{drift.pk}/proposal/").json()
+    assert change["file"] == "estate.yaml"
+    assert "attributes: {eviction: noeviction}" in change["diff"]
+    until = (clock.now() + timedelta(days=2)).isoformat()
+    answer = api.post(f"/api/v1/drift/{drift.pk}/exempt/", {"until": until, "reason": "A test."}, format="json")
+    assert (answer.status_code, answer.json()["state"]) == (200, "exempted")
+    outdated = {"expected_version": 1, "reason": ""}
+    assert api.post(f"/api/v1/drift/{drift.pk}/accept/", outdated, format="json").status_code == 409
+    answer = api.post(f"/api/v1/drift/{drift.pk}/revoke/", {}, format="json")
+    assert answer.json()["state"] == "open"
+    (run,) = api.get("/api/v1/discoveries/?state=complete").json()["results"]
+    assert (run["source"], run["found"], run["listed"]) == ("production/us-central/cache-0", 1, "all")
+
+
+def test_the_api_costs_the_same_with_one_and_with_three_rows(here, as_account, django_assert_max_num_queries):
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    api, counts = as_account(world.account("viewer", "viewer")), []
+    for number in (1, 3):
+        drifted(here, number)
+        for path in ("/api/v1/drift/", "/api/v1/discoveries/"):
+            api.get(path)
+            with CaptureQueriesContext(connection) as captured:
+                assert api.get(path).status_code == 200
+            counts.append(len(captured))
+    assert counts[:2] == counts[2:]
+    assert max(counts) <= 6
+
+
+@pytest.mark.parametrize("path", ["drift/{drift}/", "drift/{drift}/proposal/", "discoveries/{run}/"])
+def test_foreign_rows_are_not_there_in_the_api(here, as_account, path):
+    world.scope("production", "other")
+    (drift,) = drifted(here)
+    api = as_account(world.account("foreigner", "viewer", ("production", "other")))
+    run = DiscoveryRun.objects.get()
+    assert api.get("/api/v1/" + path.format(drift=drift.pk, run=run.pk)).status_code == 404
+
+
+def test_what_is_missing_leaves_the_catalog_with_everything_that_names_it(here, tmp_path, settings):
+    from inventory.catalog.proposal import of_folder
+
+    text = (
+        "components:\n  a/b/x: {name: X, kind: cache}\n  production/us-central/cache: {name: C, kind: cache}\n"
+        "dependencies:\n  a/b/x:\n    production/us-central/cache: soft\n    a/b/y: soft\n"
+    )
+    (tmp_path / "estate.yaml").write_text(text)
+    cache()
+    here.tell(KEY)
+    here.look(2)
+    (drift,) = Drift.objects.standing()
+    proposal = of_folder(drift, tmp_path)
+    assert proposal is not None
+    assert (drift.kind, proposal.after) == (
+        "missing", "components:\n  a/b/x: {name: X, kind: cache}\ndependencies:\n  a/b/x:\n    a/b/y: soft\n",
+    )  # fmt: skip
