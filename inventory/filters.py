@@ -26,11 +26,13 @@ from inventory.models import (
     Drift,
     Endpoint,
     Environment,
+    Finding,
     NetworkZone,
     Server,
     ServerGroup,
     Service,
 )
+from inventory.rules import RULES
 from portal import clock
 
 
@@ -233,6 +235,30 @@ class DiscoveryFilter(django_filters.FilterSet):
     class Meta:
         model = DiscoveryRun
         fields = ["state", "source", "driver"]
+
+
+class FindingFilter(django_filters.FilterSet):
+    """Findings by rule, severity, where and whose. Only those that count, unless ``state`` says otherwise."""
+
+    STATES = (("open", "Open"), ("exempt", "Exempted"), ("mended", "Mended"), ("all", "All"))
+
+    state = django_filters.ChoiceFilter(choices=STATES, method="by_state", empty_label=None, initial="open")
+    rule = django_filters.ChoiceFilter(choices=[(name, rule.title) for name, rule in RULES.items()])
+    environment = django_filters.ModelChoiceFilter(queryset=_visible(Environment), to_field_name="slug")
+    service = django_filters.ModelChoiceFilter(queryset=_visible(Service), to_field_name="slug")
+    component = django_filters.CharFilter(field_name="component__slug", label="Component")
+
+    class Meta:
+        model = Finding
+        fields = {"severity": ["exact"]}
+
+    def filter_queryset(self, queryset: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        rows = super().filter_queryset(queryset)
+        return rows if self.form.cleaned_data.get("state") else self.by_state(rows, "state", "open")
+
+    def by_state(self, rows: Any, name: str, value: str) -> Any:
+        mended = rows.exclude(gone_at=None)
+        return {"open": rows.open, "exempt": rows.exempt, "mended": lambda: mended, "all": lambda: rows}[value]()
 
 
 FILTERS: dict[str, type[django_filters.FilterSet]] = {

@@ -22,6 +22,7 @@ from inventory.models import (
     Drift,
     Endpoint,
     Environment,
+    Finding,
     NetworkZone,
     Note,
     Server,
@@ -29,10 +30,14 @@ from inventory.models import (
     Service,
     Watch,
 )
+from inventory.views.findings import severity_of, title_of
 from portal import search, ui
 from portal.ui.columns import Label
 
+SHOWN = 8
+
 ui.nav("Catalog", "catalog", icon="file-diff", order=80, action="inventory.apply_catalog")
+ui.nav("Findings", "finding-list", icon="list-check", order=27, action="inventory.view", key="f")
 ui.nav("Drift", "drift-list", icon="git-compare", order=26, action="inventory.view", beside=("discovery-list",))
 
 search.source(
@@ -146,3 +151,41 @@ def watched_news(request: HttpRequest, _shown: Any) -> ui.Panel | None:
     """That something which the reader watches changed."""
     count = news(request.user)
     return ui.Panel("Watched", "inventory/watched_news.html", {"count": count}, icon="eye") if count else None
+
+
+@ui.panel("component-detail", order=18)
+def findings_of_component(request: HttpRequest, component: Component) -> ui.Panel | None:
+    """What breaks a rule at this component. One statement."""
+    return _findings(request, {"component": component}, {"component": component.slug}, named=False)
+
+
+@ui.panel("service-detail", order=25)
+def findings_of_service(request: HttpRequest, service: Service) -> ui.Panel | None:
+    """What breaks a rule at this service, the worst first. One statement."""
+    return _findings(request, {"service": service}, {"service": service.slug}, named=True)
+
+
+@ui.panel("environment-detail", order=25)
+def findings_of_environment(request: HttpRequest, environment: Environment) -> ui.Panel | None:
+    """What breaks a rule in this environment, the worst first. One statement."""
+    return _findings(request, {"environment": environment}, {"environment": environment.slug}, named=True)
+
+
+def _findings(request: HttpRequest, where: Any, query: dict[str, str], *, named: bool) -> ui.Panel | None:
+    rows = Finding.objects.visible_to(request.user).present().filter(**where).select_related("component", "service")
+    found = [(row, title_of(row), severity_of(row)) for row in rows.order_by("severity", "since", "pk")[:SHOWN]]
+    if not found:
+        return None
+    href = f"{reverse('finding-list')}?{urlencode(query)}"
+    context = {"findings": found, "named": named}
+    return ui.Panel("Findings", "inventory/finding_panel.html", context, slug="findings", icon="list-check", href=href)
+
+
+@ui.panel("dashboard-cells", order=55)
+def finding_marks(request: HttpRequest, shown: Any) -> ui.Panel | None:
+    """Bad findings that count, of each cell of the dashboard. One statement."""
+    counts = {}
+    for (environment, service), count in queries.breaches(request.user).items():
+        query = urlencode({"environment": environment, "service": service})
+        counts[environment, service] = (count, f"{reverse('finding-list')}?{query}")
+    return ui.Panel("findings", "", {"counts": counts}) if counts else None

@@ -14,7 +14,7 @@ from inventory.discovery import comparing, merging
 from inventory.discovery.comparing import Declared, Difference, Link, Observed, Sighted
 from inventory.discovery.matching import Matched, Node, Point, match
 from inventory.discovery.merging import Account, Verdict
-from inventory.models import Component, Dependency, DiscoveryRun, Drift, Environment, Sighting
+from inventory.models import Component, Dependency, DiscoveryRun, Drift, Environment, Finding, Sighting
 from inventory.models.discovery import STALE_AFTER
 from portal import clock
 
@@ -193,4 +193,11 @@ def standing(actor: Any) -> dict[tuple[str, str], int]:
     """Open drifts that ``actor`` may see, by (environment, service) slug: one statement."""
     rows = Drift.objects.visible_to(actor).open().order_by()
     pairs = rows.values_list("scope__environment", "scope__service").annotate(count=Count("pk"))
+    return {(environment, service): count for environment, service, count in pairs}
+
+
+def breaches(actor: Any) -> dict[tuple[str, str], int]:
+    """Critical and high findings that count and ``actor`` may see, by (environment, service) slug: one statement."""
+    rows = Finding.objects.visible_to(actor).open().filter(severity__lte=Finding.Severity.HIGH).order_by()
+    pairs = rows.exclude(scope=None).values_list("scope__environment", "scope__service").annotate(count=Count("pk"))
     return {(environment, service): count for environment, service, count in pairs}

@@ -18,6 +18,7 @@ from inventory.catalog.nouns import NOUNS, ORDER, Noun
 from inventory.models import AppliedCatalog, Component, Dependency, Endpoint, Server, ServerGroup
 from inventory.models.base import held
 from portal import events
+from portal.dispatch import nudge
 from portal.errors import Conflict, Denied
 from portal.lifecycle import Actor, authorize
 
@@ -63,6 +64,7 @@ def apply_catalog(
     facts |= {"applied_by": str(by)[:200], "nouns": difference.by_noun, **difference.counts}
     applied = AppliedCatalog.objects.create(catalog=estate.catalog, **facts)
     events.record(PERMISSION, applied, by=by, reason=reason, after=_summary(difference))
+    nudge("inventory.findings")
     return difference
 
 

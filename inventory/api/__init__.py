@@ -1,9 +1,10 @@
 """REST of the estate: every noun read and written in the same way, and the catalog that declares it.
 
 ``shapes`` says what a row looks like, ``narrowing`` by what lists are narrowed, ``reading`` and ``writing`` do it,
-``nouns`` are the routes; ``drift`` has those of what is seen otherwise than it is declared.
+``nouns`` are the routes; ``drift`` has those of what is seen otherwise than it is declared, ``findings`` those of what
+breaks the rules.
 """
 
-from inventory.api import catalog, drift, nouns
+from inventory.api import catalog, drift, findings, nouns
 
-__all__ = ["catalog", "drift", "nouns"]
+__all__ = ["catalog", "drift", "findings", "nouns"]

@@ -23,6 +23,15 @@ class ApplyCatalogForm(forms.Form):
     expected = forms.CharField(max_length=64, widget=forms.HiddenInput)
 
 
+class WaiveForm(forms.Form):
+    """Until which day a finding is let be, and why."""
+
+    until = forms.DateField(
+        label="Until", widget=forms.DateInput({"type": "date"}), help_text="The last day, a year ahead at most."
+    )
+    reason = forms.CharField(max_length=1000, label="Why", widget=forms.Textarea({"rows": 3}))
+
+
 class ReasonForm(forms.Form):
     """Why something was decided so."""
 
