@@ -18,10 +18,10 @@ from inventory.views.estate import (
     environment_detail,
     service_detail,
 )
+from inventory.views.findings import finding_detail, finding_list, finding_verb
 from inventory.views.history import noun_history, removed_detail, removed_list
 from inventory.views.journal import note_retract, noun_note, noun_watch, watched_list, watched_see
 from inventory.views.nouns import choices, noun_detail, noun_list
-from inventory.views.findings import finding_detail, finding_list, finding_verb
 from inventory.views.operate import component_operate, component_plans, component_reload
 from inventory.views.saved import view_edit, view_remove, view_save
 
@@ -42,6 +42,9 @@ __all__ = [
     "drift_proposal",
     "drift_verb",
     "environment_detail",
+    "finding_detail",
+    "finding_list",
+    "finding_verb",
     "note_retract",
     "noun_create",
     "noun_detail",
@@ -56,9 +59,6 @@ __all__ = [
     "removed_detail",
     "removed_list",
     "revision_revert",
-    "finding_detail",
-    "finding_list",
-    "finding_verb",
     "service_detail",
     "view_edit",
     "view_remove",

@@ -20,7 +20,7 @@ from portal import ui
 from portal.http import page
 from portal.ui.columns import Label
 
-VERBS = {
+VERBS: dict[str, tuple[Any, Any, Any]] = {
     "waive": (actions.WAIVE, actions.waive, WaiveForm),
     "reinstate": (actions.REINSTATE, actions.reinstate, ReasonForm),
 }
