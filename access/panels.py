@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.http import HttpRequest
+from django.urls import reverse
 
 from access import queries
-from portal import ui
+from access.models import AccessRequest, Grant
+from portal import search, ui
 
 ui.nav("My access", "my-access", icon="key", order=60, action="access.request", section="Access")
 ui.nav("Access requests", "access-request-list", icon="user-question", order=61, action="access.view", section="Access")
 ui.nav("Grants", "grant-list", icon="user-check", order=62, action="access.view", section="Access")
+
+search.source(
+    "access-request", "Access requests", icon="user-question", rows=AccessRequest.objects.visible_to,
+    page="access-request-detail", title="key", detail="state", key="key", exact=("key",), order="-requested_at",
+    place=50,
+)  # fmt: skip
+search.source(
+    "grant", "Grants", icon="user-check", rows=Grant.objects.visible_to, page="grant-detail", title="key",
+    detail="state", key="key", exact=("key",), order="-starts_at", place=51,
+)  # fmt: skip
+
+
+@search.offers("action", "Actions", icon="bolt", place=1)
+def to_ask(reader: Any, held: frozenset[str]) -> Iterator[search.Offer]:
+    """What people ask for."""
+    if "access.request" in held:
+        yield search.Offer("Ask for temporary access", reverse("access-request-create"), "request grant permission")
 
 
 @ui.panel("service-detail", order=40)

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import CharField, F, Value
+from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest
 
-from deployments.models import Deployment
-from portal import ui
+from deployments.models import Artifact, Deployment
+from portal import search, ui
 
 ui.nav("Deployments", "deployment-list", icon="rocket", order=50, action="deployments.view")
 ui.nav("Artifacts", "artifact-list", icon="package", order=55, action="deployments.view")
+
+search.source(
+    "deployment", "Deployments", icon="rocket", rows=Deployment.objects.visible_to, page="deployment-detail",
+    title=Concat(Value("DEP-"), Cast("number", CharField()), Value(" "), F("service__name"), Value(" "),
+                 F("artifact__version")),
+    detail="environment__slug", key=Concat(Value("DEP-"), Cast("number", CharField())),
+    words="artifact__version", number=("DEP", "number"), order="-number", place=41,
+)  # fmt: skip
+search.source(
+    "artifact", "Artifacts", icon="package", rows=Artifact.objects.visible_to, page="artifact-detail",
+    title=Concat(F("service__name"), Value(" "), F("version")), detail="digest", key="id", exact=("digest",),
+    order="-announced_at", place=42,
+)  # fmt: skip
 
 
 @ui.panel("service-detail", order=40)

@@ -27,6 +27,14 @@ def visible[M: models.Model](
     return rows.filter(Exists(held))
 
 
+def for_who_holds[M: models.Model](rows: models.QuerySet[M], actor: Any, action: str) -> models.QuerySet[M]:
+    """All of ``rows`` for whoever holds ``action`` somewhere, none for others: what has no scope of its own."""
+    if actor.pk is None:
+        return rows if getattr(actor, "is_authenticated", False) else rows.none()
+    held = EffectiveScope.objects.live().filter(account=actor.pk, account__is_active=True, action=action)
+    return rows.filter(Exists(held))
+
+
 class ScopedQuerySet(models.QuerySet[M]):
     """QuerySet of a noun with a ``scope``. The subclass says which action reading needs, and the path to the scope."""
 

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from django.db.models import F, Value
+from django.db.models.functions import Concat
 from django.http import HttpRequest
 from django.urls import reverse
 
 from incidents.models import Incident
 from incidents.views.incidents import severity_of
-from portal import ui
+from portal import search, ui
 
 SHOWN = 8
 
 ui.nav("Incidents", "incident-list", icon="urgent", order=30, action="incidents.view")
+search.source(
+    "incident", "Incidents", icon="urgent", rows=Incident.objects.visible_to, page="incident-detail",
+    title=Concat(F("reference"), Value(" "), F("title")), detail="state", key="reference", number=("INC", "number"),
+    order="-number", place=10,
+)  # fmt: skip
 ui.nav("On call", "on-call", icon="phone-call", order=35, action="incidents.view")
+
+
+@search.offers("action", "Actions", icon="bolt", place=1)
+def to_do(reader: Any, held: frozenset[str]) -> Iterator[search.Offer]:
+    """What people do most when something is wrong."""
+    if "incidents.open" in held:
+        yield search.Offer("Open an incident", reverse("incident-open"), "new report outage create")
 
 
 @ui.panel("dashboard", order=5)

@@ -56,7 +56,7 @@ search.source(
     "endpoint", "Endpoints", icon="plug-connected", rows=Endpoint.objects.visible_to, page="component-detail",
     large=True,
     title=Concat(F("name"), Value(" · "), F("host"), Value(":"), F("port"), output_field=TextField()),
-    detail="component__slug", key="component__slug", place=23,
+    detail="component__slug", key="component__slug", order="name", place=23,
 )  # fmt: skip
 search.source(
     "environment", "Environments", icon="stack-2", rows=Environment.objects.visible_to, page="environment-detail",

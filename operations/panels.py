@@ -1,20 +1,38 @@
-"""Where operations show up on other screens."""
+"""Where operations show up on other screens, and in the search."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from django.db.models import CharField, F, Value
+from django.db.models.functions import Cast, Concat
 from django.http import HttpRequest
 from django.urls import reverse
 
+from operations import plan as plans
 from operations.models import Operation
-from portal import ui
+from portal import search, ui
 
 RECENT = 5
 
 # One place with tabs (templates/operations/tabs.html): four places about the same work would crowd the rest out.
 LISTS = ("plan-list", "schedule-list", "window-list")
 ui.nav("Operations", "operation-list", icon="player-play", order=40, action="operations.view", beside=LISTS)
+
+
+search.source(
+    "operation", "Operations", icon="player-play", rows=Operation.objects.visible_to, page="operation-detail",
+    title=Concat(Value("OP-"), Cast("number", CharField()), Value(" "), F("title")), detail="state", key="number",
+    number=("OP", "number"), order="-number", place=40,
+)  # fmt: skip
+
+
+@search.offers("plan", "Plans", icon="list-check", place=60)
+def plans_to_look_at(reader: Any, held: frozenset[str]) -> Iterator[search.Offer]:
+    """Every plan that the portal knows."""
+    for known in plans.newest() if "operations.view" in held else ():
+        yield search.Offer(known.short, reverse("plan-detail", args=[known.kind]), known.kind, known.family)
 
 
 @ui.panel("component-detail", order=40)

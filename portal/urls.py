@@ -9,6 +9,7 @@ from django.urls import include, path
 from portal import trail, views  # noqa: F401 (the trail registers its route)
 from portal.api import router
 from portal.apps import DomainConfig
+from portal.search import views as finding
 
 # Only apps of the house: a library's own screens come with none of our checks.
 DOMAIN = [app.name for app in apps.get_app_configs() if isinstance(app, DomainConfig) and app.name != "portal"]
@@ -25,6 +26,8 @@ urlpatterns = [
     path("metrics", views.metrics, name="metrics"),
     path("live/", views.live, name="live"),
     path("events/", views.event_list, name="event-list"),
+    path("search/", finding.search, name="search"),
+    path("search/visited/", finding.visited, name="search-visited"),
     path("status/", views.status, name="status"),
     path("gallery/", views.gallery, name="gallery"),
     path("api/schema/", views.schema, name="schema"),

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from django.db.models import CharField, F, Q, QuerySet, TextField, Value
-from django.db.models.functions import Cast, Coalesce, Collate, Lower
+from django.db.models import CharField, Q, QuerySet, TextField, Value
+from django.db.models.functions import Cast, Collate, Lower
 
 from portal.search.sources import Offer, Offers, Source, known, registry
 from portal.search.words import Matches, Query, edits, guess, read
@@ -77,6 +77,21 @@ def find(user: Any, text: str, *, held: Iterable[str] = (), kind: str = "", limi
     return Found(query, [group for group in groups if group.hits], any(hit.rank >= ALIKE for hit in hits))
 
 
+def matching[R: QuerySet[Any, Any]](rows: R, text: str, *, words: str = "pk", inside: str = "") -> R:
+    """``rows`` with every word of ``text`` (the last may be a beginning), or with ``text`` within column ``inside``.
+
+    When none matches, those with one slip in a word, or words alike; to know that costs a statement of its own. Limit
+    to what the reader may see first: what is hidden must not decide how the text is understood.
+    """
+    query = read(text)
+    if not query.words:
+        return rows.none() if query.text else rows
+    fits = Q(**{f"{inside}__icontains": query.text}) if inside else Q()
+    found = rows.filter(fits | Q(Matches(words, query)))
+    slips = None if found.order_by().exists() else guess(query)
+    return rows.filter(Matches(words, slips[1])) if slips else found
+
+
 def named(user: Any, wanted: list[tuple[str, str]]) -> list[Hit]:
     """Those of the (kind, key) pairs that ``user`` may still see, in the given order. One statement, or none."""
     limbs = []
@@ -106,11 +121,7 @@ def _hits(limbs: list[Limb]) -> list[Hit]:
 
 def _directly(table: Source, rows: Limb, query: Query, limit: int) -> Iterator[Limb]:
     """Exact names; names that begin so; words. A large table gives each from an index and stops early."""
-    spellings = {query.text, query.text.lower(), query.text.upper()}
-    if table.exact:
-        exact = Q()
-        for column in table.exact:
-            exact |= Q(**{f"{column}__in": spellings})
+    if exact := table.names(query.text):
         yield _shown(table, rows.filter(exact), EXACT)[:limit]
     if table.first:
         begins = rows.annotate(begins=Collate(Lower(table.first), "C")).filter(begins__startswith=query.text.lower())
@@ -133,13 +144,9 @@ def _alike(slips: tuple[Query, Query], table: Source, rows: Limb, query: Query, 
 
 
 def _shown(table: Source, rows: Limb, rank: int) -> Limb:
-    def text(value: Any) -> Any:
-        return Coalesce(Cast(value, TextField()), Value("", TextField()))
-
-    detail = Value("", TextField()) if table.detail is None else table.shown(table.detail)
     return rows.values_list(
-        Value(rank), Value(table.kind, CharField()), text(F("pk")), text(table.shown(table.title)), text(detail),
-        text(table.shown(table.key)),
+        Value(rank), Value(table.kind, CharField()), Cast("pk", TextField()),
+        table.text("title"), table.text("detail"), table.text("key"),
     )  # fmt: skip
 
 
@@ -173,5 +180,5 @@ def _group(place: Source | Offers, hits: list[Hit], text: str, limit: int) -> Gr
 
 def _judged(hit: Hit, text: str) -> Hit:
     title = hit.title.lower()
-    rank = EXACT if title == text else BEGINS if title.startswith(text) else WORDS
+    rank = EXACT if title == text or title.startswith(f"{text} ") else BEGINS if title.startswith(text) else WORDS
     return replace(hit, rank=min(rank, hit.rank)) if hit.rank <= WORDS else hit

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import functools
+import operator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F, QuerySet
+from django.db.models import Q, QuerySet, TextField, Value
 from django.db.models.expressions import Combinable
+from django.db.models.functions import Cast, Coalesce
 from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
 
@@ -17,11 +21,10 @@ class Source:
     """One table that people search. ``rows`` gives what an account may see of it: the noun's own ``visible_to``.
 
     ``title`` and ``detail`` are shown. ``page``: the name of the address that ``key`` completes; ``listed``: that of a
-    list that is narrowed to ``key``, for what has no page of its own. ``exact``: unique columns that name
-    one row. ``first``: a column of names with an index on ``Collate(Lower(…), "C")``, by which a table of any size
-    gives the names that begin so. ``inside``: a column with a trigram index on ``Upper(…)``, for what stands within
-    words. ``words``: path to the key of the table that has the words. A ``large`` table gives the words it finds first,
-    others by ``order``.
+    list that is narrowed to ``key``, for what has no page of its own. ``exact``: unique columns that name one row;
+    ``number``: the letters before a number, and its column ("INC-42"). ``first``: a column of names with an index on
+    ``Collate(Lower(…), "C")``, by which a table of any size gives the names that begin so. ``inside``: a column with a
+    trigram index on ``Upper(…)``, for what stands within words. ``words``: any column of the table that has the words. A ``large`` table gives the words it finds first, others by ``order``.
     """
 
     kind: str
@@ -32,8 +35,9 @@ class Source:
     listed: str = ""
     title: str | Combinable = "name"
     detail: str | Combinable | None = None
-    key: str = "slug"
+    key: str | Combinable = "slug"
     exact: tuple[str, ...] = ()
+    number: tuple[str, str] = ("", "")
     first: str = ""
     inside: str = ""
     words: str = "pk"
@@ -41,8 +45,18 @@ class Source:
     large: bool = False
     place: int = 100
 
-    def shown(self, path: str | Combinable) -> Combinable:
-        return F(path) if isinstance(path, str) else path
+    def text(self, what: str) -> Coalesce:
+        """``title``, ``detail`` or ``key`` as a text in a query."""
+        value = getattr(self, what)
+        return Coalesce(Cast(Value("") if value is None else value, TextField()), Value("", TextField()))
+
+    def names(self, text: str) -> Q | None:
+        """What is named by ``text``, as it is or in one case of letters."""
+        found = [Q(**{f"{column}__in": {text, text.lower(), text.upper()}}) for column in self.exact]
+        letters, column = self.number
+        if column and (asked := re.fullmatch(rf"(?:{letters}-?)?([0-9]{{1,9}})", text, re.IGNORECASE)):
+            found.append(Q(**{column: int(asked[1])}))
+        return functools.reduce(operator.or_, found) if found else None
 
     def url(self, key: str) -> str:
         if self.listed:
@@ -68,8 +82,12 @@ class Offers:
     kind: str
     label: str
     icon: str
-    made: Callable[[Any, frozenset[str]], Iterable[Offer]]
+    makers: list[Callable[[Any, frozenset[str]], Iterable[Offer]]]
     place: int
+
+    def made(self, reader: Any, held: frozenset[str]) -> Iterator[Offer]:
+        for maker in self.makers:
+            yield from maker(reader, held)
 
 
 registry: dict[str, Source | Offers] = {}
@@ -81,11 +99,13 @@ def source(kind: str, label: str, **facts: Any) -> None:
 
 
 def offers(kind: str, label: str, *, icon: str, place: int = 100) -> Callable[[Any], Any]:
-    """Register a function of (account, actions it holds anywhere) that gives ``Offer`` objects."""
+    """Register a function of (account, actions it holds anywhere) that gives offers. A kind may have several."""
 
-    def register(made: Any) -> Any:
-        registry[kind] = Offers(kind, label, icon, made, place)
-        return made
+    def register(maker: Any) -> Any:
+        offered = registry.setdefault(kind, Offers(kind, label, icon, [], place))
+        assert isinstance(offered, Offers)
+        offered.makers.append(maker)
+        return maker
 
     return register
 

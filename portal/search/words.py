@@ -82,7 +82,7 @@ def edits(word: str) -> set[str]:
 
 
 class Matches(Func):
-    """Whether the words of a row match. ``path`` leads to the key of the table that has them ("pk", "person")."""
+    """Whether the words of a row match. ``path`` leads to a column of the table that has them ("person__name")."""
 
     template = "%(expressions)s"
     arg_joiner = " @@ "
@@ -101,14 +101,14 @@ class Matches(Func):
 
 
 class _Words(Func):
-    """The hidden column beside the key that ``path`` names."""
+    """The hidden column beside the one that ``path`` names."""
 
     output_field = models.TextField()
 
     def as_sql(self, compiler: Any, connection: Any, *_: Any, **context: Any) -> Any:
-        (key,) = self.get_source_expressions()
-        assert isinstance(key, Col)
-        return f'{compiler.quote_name(key.alias)}."words"', []
+        (beside,) = self.get_source_expressions()
+        assert isinstance(beside, Col)
+        return f'{compiler.quote_name(beside.alias)}."words"', []
 
 
 def searchable(table: str, text: str, tags: str = "NULL") -> migrations.RunSQL:

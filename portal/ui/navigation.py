@@ -15,7 +15,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject
 
 # One file per component; the cascade's order.
-SHEETS = ("tokens", "shell", "nav", "tone", "panel", "list", "form", "timeline", "rows", "message")
+SHEETS = ("tokens", "shell", "nav", "tone", "panel", "list", "form", "timeline", "rows", "message", "palette")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def shell(request: HttpRequest) -> dict[str, Any]:
 
 def _shell(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
-    facts: dict[str, Any] = {"stylesheets": SHEETS, "sign_out": _address("sign-out")}
+    facts: dict[str, Any] = {"stylesheets": SHEETS, "sign_out": address("sign-out")}
     # Browsers use passkeys only under the name they were made for; an address such as 127.0.0.1 is not one.
     facts |= {"passkeys": request.get_host().split(":")[0] == settings.OTP_WEBAUTHN_RP_ID}
     facts |= {"home": settings.OTP_WEBAUTHN_ALLOWED_ORIGINS[0]}
@@ -77,12 +77,13 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
     names = list(dict.fromkeys(place["section"] for place in places))
     sections = [(name, [place for place in places if place["section"] == name]) for name in names]
     links = [
-        {"url": url, "label": label, "icon": icon} for name, label, icon in ACCOUNT_LINKS if (url := _address(name))
+        {"url": url, "label": label, "icon": icon} for name, label, icon in ACCOUNT_LINKS if (url := address(name))
     ]
     return facts | {"account_links": links} | {"account": account, "sections": sections, "places": places}
 
 
-def _address(url_name: str) -> str:
+def address(url_name: str) -> str:
+    """The page of that name, or nothing when there is none."""
     try:
         return reverse(url_name)
     except NoReverseMatch:
@@ -97,10 +98,10 @@ def _account_with_rights(pk: Any) -> Any:
 
 
 def _place(entry: Entry, request: HttpRequest) -> dict[str, Any] | None:
-    if not (url := _address(entry.url_name)):
+    if not (url := address(entry.url_name)):
         return None
     return {
         "url": url,
-        "current": request.path == url or (url != "/" and request.path.startswith((url, *map(_address, entry.beside)))),
+        "current": request.path == url or (url != "/" and request.path.startswith((url, *map(address, entry.beside)))),
         **{name: getattr(entry, name) for name in ("label", "icon", "section", "key")},
     }

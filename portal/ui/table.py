@@ -92,6 +92,11 @@ class Table:
             raise Invalid(f"The list has no column “{min(unknown)[:80]}”.")
         return [known[name] for name in names] or [column for column in self.every_column if not column.extra]
 
+    @property
+    def searched(self) -> bool:
+        """Whether it can be searched; a template would call ``search``."""
+        return bool(self.search)
+
     @functools.cached_property
     def matching(self) -> Any:
         """Every row that the search and the filters leave. A queryset has no order yet, a list has."""

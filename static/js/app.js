@@ -4,5 +4,6 @@ import "./times.js";
 import "./live.js";
 import "./keys.js";
 import "./confirm.js";
+import "./palette.js";
 import "./toasts.js";
 import "./bulk.js";

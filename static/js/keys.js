@@ -1,4 +1,6 @@
 // Keyboard: g and a letter goes to a place, / searches, ? helps, Esc closes.
+import { open as openPalette } from "./palette.js";
+
 const SOON = 1200;
 let wentAt = 0;
 
@@ -24,10 +26,9 @@ document.addEventListener("keydown", (event) => {
     wentAt = Date.now();
   } else if (event.key === "/") {
     const search = document.querySelector("[data-search]");
-    if (search) {
-      event.preventDefault();
-      search.select();
-    }
+    event.preventDefault();
+    if (search) search.select();
+    else openPalette();
   } else if (event.key === "?") {
     event.preventDefault();
     help();

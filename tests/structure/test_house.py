@@ -74,7 +74,7 @@ def test_the_ledger_lists_nothing_that_fits_again():
 def test_the_kernel_stays_small():
     """What apps stand on. Settings, commands and the embedded servers stand beside it (decision 5)."""
     beside = {"embedded", "management", "settings.py"}
-    assert sum(lines(path) for path in modules("portal") if not beside & set(path.relative_to(ROOT).parts)) <= 2700
+    assert sum(lines(path) for path in modules("portal") if not beside & set(path.relative_to(ROOT).parts)) <= 3400
 
 
 def test_there_is_no_utils_module():

@@ -1,0 +1,101 @@
+"""The search over everything in a real browser, by keyboard alone, and from a phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.conf import settings
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests import world
+from tests.inventory.screens import browser as signed_in
+from tests.served import served
+from tests.stories.browser import ARGUMENTS, CHROMIUM
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
+]
+
+
+@pytest.fixture
+def address(tmp_path) -> Iterator[tuple[str, str]]:
+    """Where the portal answers, and the session of somebody who sees one service."""
+    for number in range(8):
+        world.component(f"production/us-central/web-{number:02}", service="api")
+    world.component("production/us-central/web-secret", service="web")
+    session = signed_in(world.account("reader", "on_call", ("production", "api"))).session.session_key
+    with served(tmp_path) as found:
+        yield found, session
+
+
+def test_everything_is_found_and_opened_by_keyboard(address):
+    faults: list[str] = []
+    with sync_playwright() as playwright:
+        page = _page(playwright, *address, faults)
+        page.goto("/status/")
+        field, options = page.get_by_role("combobox"), page.get_by_role("option")
+        page.keyboard.press("Control+k")
+        expect(field).to_be_focused()
+        expect(options.first).to_have_text("Open an incident")
+        page.keyboard.type("web-")
+        expect(options).to_have_count(7)
+        expect(options.nth(0)).to_have_attribute("aria-selected", "true")
+        page.keyboard.press("ArrowDown")
+        expect(field).to_have_attribute("aria-activedescendant", "palette-component-2")
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("ArrowUp")
+        expect(options.nth(6)).to_have_attribute("aria-selected", "true")
+        field.fill("web-secre")
+        expect(page.locator("#palette-status")).to_contain_text("Nothing that you may see")
+        page.keyboard.press("Escape")
+        expect(page.locator("#palette")).to_be_hidden()
+        page.keyboard.press("/")
+        field.fill("wbe-03")
+        expect(page.locator("#palette-status")).to_contain_text("close to it")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/components/production/us-central/web-03/")
+        page.keyboard.press("Meta+k")
+        expect(options.first).to_contain_text("web-03")
+        assert faults == []
+        _out_of_reach(page)
+
+
+def _out_of_reach(page: Page) -> None:
+    """A search that is not answered says so, and the next one is."""
+    page.route("**/search/?*", lambda route: route.abort())
+    page.get_by_role("combobox").fill("web")
+    expect(page.locator("#palette-status")).to_contain_text("does not answer")
+    page.unroute("**/search/?*")
+    page.get_by_role("combobox").fill("web-0")
+    expect(page.get_by_role("option")).to_have_count(7)
+
+
+def test_a_phone_has_the_field_as_well(address):
+    faults: list[str] = []
+    with sync_playwright() as playwright:
+        page = _page(playwright, *address, faults, width=390)
+        page.goto("/status/")
+        page.get_by_role("link", name="Search").click()
+        page.get_by_role("combobox").fill("web-05")
+        page.get_by_role("option", name="web-05").click()
+        page.wait_for_url("**/components/production/us-central/web-05/")
+    assert faults == []
+
+
+def _page(playwright: Any, base: str, session: str, faults: list[str], width: int = 1280) -> Page:
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    context = browser.new_context(viewport={"width": width, "height": 900}, base_url=base)
+    context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": base}])
+    context.set_default_timeout(20_000)
+    page: Page = context.new_page()
+    page.on("console", lambda said: faults.append(said.text) if _is_a_fault(said) else None)
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    return page
+
+
+def _is_a_fault(said: Any) -> bool:
+    # htmx tells so of each fetch that leaving the page has ended.
+    return said.type == "error" and not said.text.startswith("htmx:")
