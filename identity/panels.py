@@ -18,8 +18,8 @@ def _accounts(reader: Any) -> QuerySet[Account]:
 
 
 search.source(
-    "person", "People", icon="user", listed="account-list", words="person__name", title="person__name", detail="username",
-    key="username", order="username", place=70, exact=("username",),
+    "person", "People", icon="user", listed="account-list", words="person__name", title="person__name",
+    detail="username", key="username", order="username", place=70, exact=("username",),
     rows=lambda reader: _accounts(reader).filter(kind=Account.Kind.HUMAN),
 )  # fmt: skip
 search.source(

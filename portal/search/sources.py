@@ -24,7 +24,8 @@ class Source:
     list that is narrowed to ``key``, for what has no page of its own. ``exact``: unique columns that name one row;
     ``number``: the letters before a number, and its column ("INC-42"). ``first``: a column of names with an index on
     ``Collate(Lower(…), "C")``, by which a table of any size gives the names that begin so. ``inside``: a column with a
-    trigram index on ``Upper(…)``, for what stands within words. ``words``: any column of the table that has the words. A ``large`` table gives the words it finds first, others by ``order``.
+    trigram index on ``Upper(…)``, for what stands within words. ``words``: any column of the table that has the words.
+    A ``large`` table gives the words it finds first, others by ``order``.
     """
 
     kind: str

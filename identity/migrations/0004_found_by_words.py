@@ -4,7 +4,7 @@ from portal.search.words import searchable
 
 
 class Migration(migrations.Migration):
-    dependencies = [("identity", "0002_sign_in"), ("portal", "0003_search")]
+    dependencies = [("identity", "0003_answered_requests"), ("portal", "0003_search")]
     operations = [
         searchable("identity_person", "name || ' ' || email"),
         searchable("identity_account", "username"),
