@@ -30,9 +30,12 @@ from inventory.models import (
     Service,
     Watch,
 )
+from inventory.models.base import held
 from inventory.views.findings import severity_of, title_of
 from portal import search, ui
+from portal.models import Event
 from portal.ui.columns import Label
+from portal.ui.timeline import entry
 
 SHOWN = 8
 
@@ -112,7 +115,7 @@ ui.nav(
     beside=(*(f"{noun}-list" for noun in PLACES if noun not in APART), "removed-list"),
 )
 ui.nav("Watched", "watched-list", icon="eye", order=26, action="inventory.view", key="w")
-NOTES = 20
+NOTES, CHANGES = 20, 10
 
 
 @ui.panel("list")
@@ -135,15 +138,26 @@ def list_views(request: HttpRequest, table: ui.Table) -> ui.Panel | None:
 
 def journal(request: HttpRequest, obj: Any) -> ui.Panel:
     """What people noted about it, and whether the reader watches it."""
-    watching = Watch.objects.filter(account=request.user.pk, object_id=obj.pk)
+    watched = getattr(obj, "watched", None)
+    if watched is None:
+        watched = Watch.objects.filter(account=request.user.pk, object_id=obj.pk).exists()
     notes = Note.objects.filter(object_id=obj.pk).select_related("author__person").order_by("-at", "-pk")
-    context = {"notes": notes[:NOTES], "more": False, "obj": obj, "watching": watching.exists()}
+    context = {"notes": notes[:NOTES], "obj": obj, "watching": watched}
     context |= {"addresses": {verb: addresses.address(obj, verb) for verb in ("note", "watch", "history")}}
     return ui.Panel("Journal", "inventory/journal.html", context, slug="journal", icon="notes")
 
 
 for _noun in NOUNS:
     ui.panel(f"{_noun}-detail", order=90)(journal)
+
+
+@ui.panel("service-detail", order=60)
+def changes_of_service(request: HttpRequest, service: Service) -> ui.Panel | None:
+    """What was done lately to anything of the service, where the reader may see it."""
+    seen = held(request.user, "inventory.view").filter(scope__service=service.slug).values("scope")
+    events = list(Event.objects.filter(scope__in=seen).order_by("-at", "-id")[:CHANGES])
+    context = {"entries": [entry(event, request.user.pk) for event in events]}
+    return ui.Panel("Lately", "inventory/changes.html", context, slug="changes", icon="history") if events else None
 
 
 @ui.panel("dashboard", order=5)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from typing import Any
+
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.http import urlencode
 
 from inventory.filters import FILTERS
 from inventory.models import Component, DataCenter, Environment, Service
 from observability import queries
 from observability.filters import ComponentHealthFilter
-from observability.queries import Whole
 from portal import ui
 
 FILTERS[Component.noun] = ComponentHealthFilter  # what is picked from that list is narrowed in the same way
@@ -21,28 +23,37 @@ ui.nav("Components", "component-list", icon="server-2", order=22, action="invent
 @ui.panel("service-detail", order=10)
 def service_health(request: HttpRequest, service: Service) -> ui.Panel | None:
     """Each environment of a service, with its components by data center."""
-    return _health(request, Component.objects.filter(service=service), "environment", "Health")
+    return _health(request, "environment", "Health", service=service)
 
 
 @ui.panel("environment-detail", order=10)
 def environment_health(request: HttpRequest, environment: Environment) -> ui.Panel | None:
     """Each service of an environment."""
-    return _health(request, Component.objects.filter(environment=environment), "service", "Services")
+    return _health(request, "service", "Services", environment=environment)
 
 
 @ui.panel("data-center-detail", order=10)
 def data_center_health(request: HttpRequest, data_center: DataCenter) -> ui.Panel | None:
     """What stands in a data center, by environment."""
-    return _health(request, Component.objects.filter(data_center=data_center), "environment", "Components")
+    return _health(request, "environment", "Components", data_center=data_center)
 
 
-def _health(request: HttpRequest, rows: QuerySet[Component], by: str, title: str) -> ui.Panel | None:
-    groups: dict[object, Whole] = {}
-    for component in queries.with_health(rows.filter(pk__in=Component.objects.visible_to(request.user))):
-        groups.setdefault(getattr(component, by), Whole()).components.append(component)
+NAMED = 60
+"""How many components a panel names; what is not healthy comes first."""
+
+
+def _health(request: HttpRequest, by: str, title: str, **page: Any) -> ui.Panel | None:
+    """Visible components of the page's own thing, summed up ``by`` another one, the worst of them by name."""
+    groups = queries.sums(Component.objects.visible_to(request.user).filter(**page), by, NAMED)
     if not groups:
         return None
-    ordered = sorted(groups.items(), key=lambda group: str(group[0]))
+    model: Any = {"environment": Environment, "service": Service}[by]
+    names = model.objects.in_bulk(groups, field_name="slug")
+    narrow = {name: obj.slug for name, obj in page.items()}
+    ordered = [
+        (names[slug], whole, f"{reverse('component-list')}?{urlencode({by: slug} | narrow)}")
+        for slug, whole in sorted(groups.items(), key=lambda group: str(names[group[0]]))
+    ]
     return ui.Panel(title, "observability/health_panel.html", {"groups": ordered}, slug="health", icon="heartbeat")
 
 

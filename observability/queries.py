@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db.models import Case, Count, Min, Q, QuerySet, Value, When
 
 from inventory.models import Component, DataCenter, Environment, Service
-from observability.health import STATES, UNKNOWN, worst
-from observability.models import ComponentHealth, Sample
+from observability.health import BADNESS, STATES, UNKNOWN, worst
+from observability.models import ComponentHealth, Sample, shown_state
 from portal import clock
 from portal.lifecycle import State
 
@@ -68,12 +69,75 @@ class Whole:
     @property
     def counts(self) -> str:
         """How many parts there are, and how many of them are in a state other than healthy."""
-        found = Counter(state_of(component) for component in self.components)
-        parts = [
-            f"{found[state]} {STATES[state].label.lower()}" for state in ("down", "degraded", "unknown") if found[state]
-        ]
-        total = len(self.components)
-        return f"{total} component{'' if total == 1 else 's'}{': ' if parts else ''}{', '.join(parts)}"
+        return _counts(Counter(state_of(component) for component in self.components))
+
+
+def _counts(found: Counter[str]) -> str:
+    parts = [
+        f"{found[state]:,} {STATES[state].label.lower()}" for state in ("down", "degraded", "unknown") if found[state]
+    ]
+    total = found.total()
+    return f"{total:,} component{'' if total == 1 else 's'}{': ' if parts else ''}{', '.join(parts)}"
+
+
+@dataclass
+class Sum:
+    """Components of a group, summed up by the database; ``places`` counts them in each data center.
+
+    ``components`` are the few that a page names: the worst first.
+    """
+
+    counted: Counter[str] = field(default_factory=Counter)
+    places: Counter[str] = field(default_factory=Counter)
+    oldest: datetime | None = None
+    versions: set[str] = field(default_factory=set)
+    components: list[Component] = field(default_factory=list)
+
+    def add(self, row: dict[str, Any]) -> None:
+        self.counted[row["shown"]] += row["count"]
+        self.places[row["data_center__name"] or "no data center"] += row["count"]
+        self.oldest = min(filter(None, (self.oldest, row["oldest"])), default=None)
+        self.versions |= {version for version in row["versions"] or () if version}
+
+    @property
+    def total(self) -> int:
+        return self.counted.total()
+
+    @property
+    def where(self) -> list[tuple[str, int]]:
+        return sorted(self.places.items())
+
+    @property
+    def running(self) -> str:
+        return ", ".join(sorted(self.versions))
+
+    @property
+    def state_info(self) -> State:
+        return STATES[worst(self.counted)]
+
+    @property
+    def counts(self) -> str:
+        return _counts(self.counted)
+
+
+def sums(rows: QuerySet[Component], by: str, show: int) -> dict[str, Sum]:
+    """``rows`` grouped by a field of theirs, by its slug. Two queries, however many rows there are.
+
+    Names ``show`` of them in all: what is not healthy comes first.
+    """
+    running = Q(kind=Component.Kind.APP) & ~Q(health__version="")
+    facts = {"count": Count("pk"), "oldest": Min("health__observed_at")}
+    facts["versions"] = ArrayAgg("health__version", filter=running, distinct=True)
+    known = rows.annotate(shown=shown_state())
+    found: dict[str, Sum] = {}
+    keys = (f"{by}__slug", "data_center__name", "shown")
+    for row in known.order_by(*keys).values(*keys).annotate(**facts):
+        found.setdefault(row[f"{by}__slug"], Sum()).add(row)
+    badness = Case(*(When(shown=state, then=Value(bad)) for state, bad in BADNESS.items()), default=Value(0))
+    joined = known.select_related("environment", "service", "data_center", "health")
+    for component in joined.order_by(badness.desc(), "slug")[:show] if found else ():
+        found[getattr(component, by).slug].components.append(component)
+    return found
 
 
 @dataclass

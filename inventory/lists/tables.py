@@ -66,7 +66,8 @@ class Listing(ui.Table):
 def table(request: HttpRequest, noun: str, rows: QuerySet[Any] | None = None, **facts: Any) -> Listing:
     """The list of ``noun`` as the address asks for it; of ``rows``, if given, instead of all the reader may see."""
     found = visible(noun, request.user) if rows is None else rows
-    empty = f"There is nothing among the {PLURALS[noun].lower()} that you may see."
+    label = noun.replace("-", " ")
+    empty = f"No {label} is declared that you may see."
     columns = facts.pop("columns", COLUMNS[noun])
     return Listing(request, noun, found, columns, **{"empty": empty, "bulk": bulk(request.user, noun)} | facts)
 

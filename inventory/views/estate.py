@@ -7,11 +7,13 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import OuterRef
+from django.db.models import OuterRef, Q
 from django.db.models.functions import JSONObject
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.http import urlencode
 from django.views.decorators.http import require_GET, require_POST
 
 from inventory import forms
@@ -19,50 +21,72 @@ from inventory.actions.catalog import PERMISSION, apply_catalog
 from inventory.actions.reload import RELOAD
 from inventory.catalog import compare, load
 from inventory.models import AppliedCatalog, Component, DataCenter, Dependency, Environment, Service
+from inventory.views.nouns import described, facts
+from inventory.views.tools import tools, watching
 from portal.errors import Invalid, Refused
 from portal.http import go, page
 from portal.lifecycle import authorize
 
+LINKS = 30
+"""How many dependencies a page names each way; the rest is in their list."""
 
-def _links(request: HttpRequest, **ends: Any) -> ArraySubquery:
-    """Dependencies between visible components as part of another query: source, target (slugs) and kind."""
-    rows = Dependency.objects.visible_to(request.user).filter(**ends).order_by("source__slug", "target__slug")
-    return ArraySubquery(rows.values(link=JSONObject(source="source__slug", target="target__slug", kind="kind")))
+
+def _links(request: HttpRequest, *narrow: Q, **ends: Any) -> ArraySubquery:
+    """Dependencies between visible components as part of another query: source, target (slugs), kind and relation."""
+    rows = Dependency.objects.visible_to(request.user).filter(*narrow, **ends).order_by("source__slug", "target__slug")
+    names = {"source": "source__slug", "target": "target__slug", "kind": "kind", "relation": "relation"}
+    return ArraySubquery(rows.values(link=JSONObject(**names))[: LINKS + 1])
+
+
+def _both_ways(needs: list[Any], needed_by: list[Any], **more: str) -> dict[str, Any]:
+    """Context of both lists of dependencies; ``more`` leads to what does not fit."""
+    context: dict[str, Any] = {"needs": needs[:LINKS], "needed_by": needed_by[:LINKS]}
+    for name, found in (("more_needs", needs), ("more_needed_by", needed_by)):
+        context[name] = f"{reverse('dependency-list')}?{more[name]}" if len(found) > LINKS else ""
+    return context
 
 
 @require_GET
 def service_detail(request: HttpRequest, slug: str) -> HttpResponse:
     """One service: what it is, what it needs, what needs it, and what the other apps know about it."""
-    outer, other = {"source__service": OuterRef("pk")}, {"target__service": OuterRef("pk")}
+    own = OuterRef("pk")
+    # Links within the service say nothing about it as a whole.
+    needs = _links(request, ~Q(target__service=own), source__service=own)
+    needed = _links(request, ~Q(source__service=own), target__service=own)
     services = Service.objects.visible_to(request.user).select_related("owner")
     service: Any = get_object_or_404(
-        services.annotate(needs=_links(request, **outer), needed_by=_links(request, **other)), slug=slug
+        services.annotate(needs=needs, needed=needed, watched=watching(request)), slug=slug
     )
-    # Links within the service are in both lists, and say nothing about it as a whole.
-    needs = [link for link in service.needs if link not in service.needed_by]
-    needed_by = [link for link in service.needed_by if link not in service.needs]
-    context = {"title": service.name, "service": service, "needs": needs, "needed_by": needed_by}
+    context = {"title": service.name, "service": service, "facts": _of_service(service)} | tools(request, service)
+    search = urlencode({"q": slug})
+    context |= _both_ways(service.needs, service.needed, more_needs=search, more_needed_by=search)
     return page(request, "inventory/service_detail.html", context | {"crumbs": [("Services", reverse("service-list"))]})
+
+
+def _of_service(service: Service) -> list[tuple[Any, ...]]:
+    """Who answers for it, how much it matters, and where to read more."""
+    found: list[tuple[Any, ...]] = [("Owner", service.owner and service.owner.name), ("Tier", service.tier)]
+    found += [("SLO", f"{service.slo.normalize():f} %" if service.slo is not None else None)]
+    found += [("Language", " ".join(filter(None, (service.language, service.framework))))]
+    for label, url in (("Repository", service.repository), ("Runbook", service.runbook)):
+        found.append((label, url and format_html('<a href="{0}" rel="noreferrer">{0}</a>', url)))
+    return found + described(service)
 
 
 @require_GET
 def component_detail(request: HttpRequest, slug: str) -> HttpResponse:
     """One component: what was declared about it, both ways of its dependencies, and its health."""
-    rows = Component.objects.visible_to(request.user).select_related("environment", "service", "data_center", "health")
+    joined = ("environment", "service", "data_center", "server", "part_of", "health")
+    rows = Component.objects.visible_to(request.user).select_related(*joined)
     rows = rows.annotate(needed=_links(request, source=OuterRef("pk")), needing=_links(request, target=OuterRef("pk")))
-    component: Any = get_object_or_404(rows, slug=slug)
-    context = {
-        "title": component.name,
-        "component": component,
-        "environment": component.environment,
-        "needs": component.needed,
-        "needed_by": component.needing,
-        "may_reload": component.kind == Component.Kind.APP and request.user.has_perm(RELOAD.permission, component),
-        "crumbs": [
-            ("Components", reverse("component-list")),
-            (component.service.name, component.service.get_absolute_url()),
-        ],
-    }
+    component: Any = get_object_or_404(rows.annotate(watched=watching(request)), slug=slug)
+    context = {"title": component.name, "component": component, "facts": facts(component)} | tools(request, component)
+    context["environment"] = component.environment
+    context["may_reload"] = component.kind == Component.Kind.APP and RELOAD.permission in context["held"]
+    ends = {"more_needs": urlencode({"source": slug}), "more_needed_by": urlencode({"target": slug})}
+    context |= _both_ways(component.needed, component.needing, **ends)
+    service = (component.service.name, component.service.get_absolute_url())
+    context["crumbs"] = [("Components", reverse("component-list")), service]
     return page(request, "inventory/component_detail.html", context)
 
 
@@ -70,15 +94,17 @@ def component_detail(request: HttpRequest, slug: str) -> HttpResponse:
 def environment_detail(request: HttpRequest, slug: str) -> HttpResponse:
     """One environment."""
     environment = get_object_or_404(Environment.objects.visible_to(request.user), slug=slug)
-    context = {"title": environment.name, "environment": environment}
-    return page(request, "inventory/environment_detail.html", context)
+    context = {"title": environment.name, "environment": environment, "facts": facts(environment)}
+    context["crumbs"] = [("Environments", reverse("environment-list"))]
+    return page(request, "inventory/environment_detail.html", context | tools(request, environment))
 
 
 @require_GET
 def data_center_detail(request: HttpRequest, slug: str) -> HttpResponse:
     """One data center."""
-    data_center = get_object_or_404(DataCenter.objects.visible_to(request.user), slug=slug)
-    return page(request, "inventory/data_center_detail.html", {"title": data_center.name, "data_center": data_center})
+    center = get_object_or_404(DataCenter.objects.visible_to(request.user), slug=slug)
+    context = {"title": center.name, "facts": facts(center), "crumbs": [("Data centers", reverse("data-center-list"))]}
+    return page(request, "inventory/data_center_detail.html", context | tools(request, center))
 
 
 @require_GET

@@ -65,7 +65,7 @@ def facts(obj: Any) -> list[tuple[Any, ...]]:
         if field.name in UNSHOWN:
             continue
         value = getattr(obj, f"get_{field.name}_display", lambda name=field.name: getattr(obj, name))()
-        if value not in (None, ""):
+        if value not in (None, "") and (field.name != "name" or str(value) != str(obj)):
             found.append((field.verbose_name.capitalize(), value, "code" if field.name in ("slug", "cidr") else "text"))
     return found + described(obj)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
 from django.urls import reverse
 
 from inventory import addresses, lists
+from inventory.models import Watch
 
 EDIT, REMOVE = "inventory.edit", "inventory.remove"
 LISTED = ("server", "server-group", "network-zone", "data-center", "environment", "endpoint", "dependency")
@@ -29,3 +31,8 @@ def tools(request: HttpRequest, obj: Any) -> dict[str, Any]:
         buttons.append((label, addresses.address(obj, label.lower()), icon, reason or declared))
     history = addresses.address(obj, "history")
     return {"obj": obj, "noun": obj.noun, "buttons": buttons, "history_url": history, "held": held}
+
+
+def watching(request: HttpRequest) -> Exists:
+    """Whether the reader watches a row, as part of the query for it."""
+    return Exists(Watch.objects.filter(account=request.user.pk, object_id=OuterRef("pk")))
