@@ -23,3 +23,16 @@ class ComponentHealthFilter(ComponentFilter):
 
     class Meta(ComponentFilter.Meta):
         fields: Any = ("kind", "status")
+
+
+class MatrixFilter(ComponentFilter):
+    """What the matrix of environments and services can be narrowed by: where things stand, and how they are."""
+
+    health = django_filters.ChoiceFilter(choices=CHOICES, method="by_health")
+    tier = django_filters.ChoiceFilter(
+        choices=[(tier, f"Tier {tier}") for tier in range(1, 5)], field_name="service__tier"
+    )
+    by_health = ComponentHealthFilter.by_health
+
+    class Meta(ComponentFilter.Meta):
+        fields: Any = ("kind",)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,10 +12,11 @@ from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Case, Count, Min, Q, QuerySet, Value, When
 
 from inventory.models import Component, DataCenter, Environment, Service
-from observability.health import BADNESS, STATES, UNKNOWN, worst
+from observability.health import BADNESS, DEGRADED, DOWN, STATES, UNKNOWN, worst
 from observability.models import ComponentHealth, Sample, shown_state
 from portal import clock
 from portal.lifecycle import State
+from portal.ui import Panel
 
 KINDS = (Environment.Kind.PRODUCTION, Environment.Kind.STAGING, Environment.Kind.LOCAL)
 """What matters most comes first."""
@@ -35,6 +37,13 @@ def state_of(component: Component) -> str:
     """The state that may be shown of a component: unknown without a fresh reading."""
     health = health_of(component)
     return health.current if health else UNKNOWN
+
+
+def said(states: Mapping[str, int]) -> str:
+    """How many parts there are, and how many of them are in a state other than healthy."""
+    parts = [f"{states[name]:,} {STATES[name].label.lower()}" for name in (DOWN, DEGRADED, UNKNOWN) if states.get(name)]
+    total = sum(states.values())
+    return f"{total:,} component{'' if total == 1 else 's'}{': ' if parts else ''}{', '.join(parts)}"
 
 
 @dataclass
@@ -69,15 +78,7 @@ class Whole:
     @property
     def counts(self) -> str:
         """How many parts there are, and how many of them are in a state other than healthy."""
-        return _counts(Counter(state_of(component) for component in self.components))
-
-
-def _counts(found: Counter[str]) -> str:
-    parts = [
-        f"{found[state]:,} {STATES[state].label.lower()}" for state in ("down", "degraded", "unknown") if found[state]
-    ]
-    total = found.total()
-    return f"{total:,} component{'' if total == 1 else 's'}{': ' if parts else ''}{', '.join(parts)}"
+        return said(Counter(state_of(component) for component in self.components))
 
 
 @dataclass
@@ -117,7 +118,7 @@ class Sum:
 
     @property
     def counts(self) -> str:
-        return _counts(self.counted)
+        return said(self.counted)
 
 
 def sums(rows: QuerySet[Component], by: str, show: int) -> dict[str, Sum]:
@@ -181,6 +182,15 @@ def dashboard(components: list[Component]) -> Dashboard:
     )
     by_place = [(place, [(e, places[place][e]) for e in environments if e in places[place]]) for place in ordered]
     return Dashboard(environments, rows, by_place, Whole(components))
+
+
+def mark(shown: Any, counts: Iterable[Panel]) -> None:
+    """Add other apps' counts per (environment slug, service slug), each with the address that lists them."""
+    for panel in counts:
+        for cell in shown.cells():
+            count, url = panel.context["counts"].get((cell.environment.slug, cell.service.slug), (0, ""))
+            if count:
+                cell.marks.append((panel.title, count, url))
 
 
 def latency(component: Component, over: timedelta = SPARK) -> list[float | None]:

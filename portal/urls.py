@@ -18,7 +18,8 @@ for app in DOMAIN:
     if find_spec(f"{app}.api"):
         import_module(f"{app}.api")
 
-screens = [path("", include(f"{app}.urls")) for app in DOMAIN if find_spec(f"{app}.urls")]
+# Upper apps first: they add pages below addresses of lower ones, whose slugs may hold slashes (components/…/impact/).
+screens = [path("", include(f"{app}.urls")) for app in reversed(DOMAIN) if find_spec(f"{app}.urls")]
 
 urlpatterns = [
     path("healthz", views.healthz, name="healthz"),

@@ -9,6 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -40,23 +41,24 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class Suspicion:
+    """Why something may be the cause: the lower the ``rank``, the earlier it is listed."""
+
+    rank: int
+    note: str
+    at: datetime | None = None
+
+
+@dataclass(frozen=True)
 class Row:
-    """One component of the answer. ``dependents``: how many need it directly. ``note``: why it is suspected."""
+    """One component of the answer. ``dependents``: how many need it directly. ``suspicion``: why it may be the cause."""
 
     component: Component
     state: str
     distance: int
     dependents: int
     reason: Reason
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Suspicion:
-    """Why something may be the cause: the lower the ``rank``, the earlier it is listed."""
-
-    rank: int
-    note: str
+    suspicion: Suspicion | None = None
 
 
 @dataclass
@@ -85,11 +87,16 @@ class Impact:
         """The ranked places in one state ("down"), or all of them."""
         return [place for place in self.ranked if not state or WORDS[self.state[place]] == state]
 
-    def rows(self, places: Sequence[int]) -> list[Row]:
-        """What is told about these places, in one query."""
+    @property
+    def failing(self) -> list[int]:
+        """The places that fail by themselves and may be seen, what most depend on first."""
+        return sorted(filter(self.seen, self.failed), key=lambda place: -self.graph.needed_by.count(place))
+
+    def rows(self, places: Sequence[int], *beside: str) -> list[Row]:
+        """What is told about these places, in one query, and with what is to be read ``beside`` each component."""
         reasons = {place: self._reason(place) for place in places}
         wanted = {*places, *(target for _, target, _ in reasons.values() if target is not None and self.seen(target))}
-        found = Component.objects.select_related("environment", "service", "data_center").in_bulk(
+        found = Component.objects.select_related("environment", "service", "data_center", *beside).in_bulk(
             [self.graph.id_of(place) for place in wanted]
         )
         return [self._row(place, reasons[place], found) for place in places if self.graph.id_of(place) in found]
@@ -97,20 +104,19 @@ class Impact:
     def _row(self, place: int, why: tuple[str, int | None, str], found: Mapping[Any, Component]) -> Row:
         before, target, after = why
         component = found.get(self.graph.id_of(target)) if target is not None and self.seen(target) else None
-        suspicion = self.suspects.get(self.graph.id_of(place))
         return Row(
             found[self.graph.id_of(place)],
-            WORDS[self.state[place]],
-            self.distance[place],
+            WORDS[self.state.get(place, DOWN)],
+            self.distance.get(place, 0),
             self.graph.needed_by.count(place),
             Reason(before, component, after, names=target is not None),
-            suspicion.note if suspicion else "",
+            self.suspects.get(self.graph.id_of(place)),
         )
 
     def _reason(self, place: int) -> tuple[str, int | None, str]:
         """Words, the place they speak of, and more words."""
         if self.outcome is None:
-            makes = "takes it down" if self.state[place] == DOWN else "degrades it"
+            makes = "takes it down" if self.state.get(place) == DOWN else "degrades it"
             return f"{makes} by failing alone", None, ""
         return min(self._explanations(place, self.outcome), default=(0, 0, ("fails by itself", None, "")))[2]
 

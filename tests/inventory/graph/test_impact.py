@@ -94,8 +94,8 @@ def test_what_could_have_broken_it(estate, viewer):
     ]
     second = estate["second"].pk
     suspected = what_could_have(viewer, estate["play"].pk, lambda ids: {second: Suspicion(0, "down now")})
-    assert [(row.component.name, row.note) for row in suspected.rows(suspected.ranked)] == [
-        ("second", "down now"), ("api", ""), ("first", ""),
+    assert [(row.component.name, row.suspicion) for row in suspected.rows(suspected.ranked)] == [
+        ("second", Suspicion(0, "down now")), ("api", None), ("first", None),
     ]  # fmt: skip
 
 

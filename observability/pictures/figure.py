@@ -1,0 +1,185 @@
+"""The layered picture: from delivery on the left to stores on the right, one band per data center.
+
+It takes things, single components or bundles of them, and links between them, and says where each is drawn. Kinds that
+``inventory.kinds`` does not know stand at the right end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from inventory import kinds
+from inventory.graph.layout import Box, Layout, Spot, path, place
+from inventory.models import Component, DataCenter, Dependency
+from observability.health import STATES
+from observability.queries import health_of, state_of
+from portal.lifecycle import State
+
+OTHER = "Other"
+COLUMNS = (*kinds.LAYERS, OTHER)
+_KINDS = list(kinds.KINDS)
+LONGEST = 22
+"""Characters of a name that fit into a box."""
+
+
+def layer_of(kind: str) -> int:
+    """The column of a kind."""
+    spec = kinds.KINDS.get(kind)
+    return COLUMNS.index(spec.layer) if spec else len(COLUMNS) - 1
+
+
+def kind_label(kind: str) -> str:
+    return str(dict(Component.Kind.choices).get(kind, kind))
+
+
+@dataclass(frozen=True)
+class Thing:
+    """What a box stands for. ``note`` is its second line, ``said`` what a screen reader
+    says instead of the state; ``many``: how many components, when it is a bundle."""
+
+    key: Hashable
+    name: str
+    note: str
+    href: str
+    state: State
+    kind: str
+    center: DataCenter | None = None
+    full_name: str = ""
+    said: str = ""
+    many: int = 1
+    focus: bool = False
+
+    @property
+    def shown_name(self) -> str:
+        return self.name if len(self.name) <= LONGEST else f"{self.name[: LONGEST - 1]}…"
+
+    @property
+    def kind_label(self) -> str:
+        return kind_label(self.kind)
+
+    @property
+    def label(self) -> str:
+        """What a screen reader says."""
+        return f"{self.name}, {self.full_name or kind_label(self.kind)}: {self.said or self.state.label}"
+
+
+@dataclass(frozen=True)
+class Link:
+    """``source`` needs ``target``. ``group``: words for a redundant group ("1 of 2")."""
+
+    source: Hashable
+    target: Hashable
+    kind: str
+    relation: str = Dependency.Relation.USES
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Node:
+    thing: Thing
+    box: Box
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A link in the picture: an SVG path, what it is, the state of what is needed, and words."""
+
+    path: str
+    kind: str
+    relation: str
+    state: State
+    title: str
+    group: str
+    x: int
+    y: int
+
+
+@dataclass
+class Picture:
+    width: int
+    height: int
+    columns: list[tuple[str, int]]
+    bands: list[tuple[str, int, int]]
+    nodes: list[Node] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
+    kinds: set[str] = field(default_factory=set)
+    """Which kinds of links there are, for the key below the picture."""
+
+
+def component_thing(component: Component, **facts: Any) -> Thing:
+    """A component that was read ``with_health``, as a box that leads to its page."""
+    health = health_of(component)
+    state = STATES[state_of(component)]
+    version = f" · {health.version}" if health and health.version and component.kind == Component.Kind.APP else ""
+    shown = {"state": state, "note": f"{state.label}{version}", "href": component.get_absolute_url(), **facts}
+    return Thing(
+        component.pk,
+        component.name,
+        kind=component.kind,
+        center=component.data_center,
+        full_name=str(component),
+        **shown,
+    )
+
+
+def links_of(dependencies: Iterable[Dependency]) -> list[Link]:
+    """Dependencies as links; the rows of one redundant group say how many of how many are needed."""
+    rows = list(dependencies)
+    sizes: dict[tuple[Any, str], int] = {}
+    for row in rows:
+        sizes[row.source_id, row.group] = sizes.get((row.source_id, row.group), 0) + 1
+    return [
+        Link(
+            row.source_id,
+            row.target_id,
+            row.kind,
+            row.relation,
+            f"{row.needed} of {sizes[row.source_id, row.group]}" if row.group else "",
+        )
+        for row in rows
+    ]
+
+
+def draw(things: Sequence[Thing], links: Iterable[Link], *, bands: bool = True) -> Picture:
+    """Lay everything out. Links to what is not among the things are left out."""
+    by_key = {thing.key: thing for thing in things}
+    known = [link for link in links if link.source in by_key and link.target in by_key and link.source != link.target]
+    centers: list[DataCenter | None] = sorted({thing.center for thing in things}, key=_rank) if bands else [None]
+    spots = [_spot(thing, centers if bands else None) for thing in things]
+    layout = place(spots, [(link.source, link.target) for link in known])
+    picture = Picture(
+        layout.width,
+        layout.height,
+        [(COLUMNS[column], x) for column, x in layout.columns],
+        [(str(centers[band] or "In no data center"), y, height) for band, y, height in layout.bands] if bands else [],
+    )
+    picture.nodes = [Node(thing, layout.boxes[thing.key]) for thing in sorted(things, key=_reading(layout))]
+    picture.edges = [_edge(link, by_key, layout) for link in known]
+    picture.kinds = {link.kind for link in known} | {link.relation for link in known}
+    return picture
+
+
+def _rank(center: DataCenter | None) -> tuple[bool, str, str]:
+    """What stands nowhere in particular comes first, then primary before secondary."""
+    return center is not None, center.role if center else "", center.slug if center else ""
+
+
+def _spot(thing: Thing, centers: list[DataCenter | None] | None) -> Spot:
+    rank = _KINDS.index(thing.kind) if thing.kind in _KINDS else len(_KINDS)
+    return Spot(thing.key, layer_of(thing.kind), centers.index(thing.center) if centers else 0, (rank, thing.name))
+
+
+def _reading(layout: Layout) -> Callable[[Thing], tuple[int, int]]:
+    """The order of the Tab key: column by column, from the top."""
+    return lambda thing: (layout.boxes[thing.key].x, layout.boxes[thing.key].y)
+
+
+def _edge(link: Link, by_key: dict[Hashable, Thing], layout: Layout) -> Edge:
+    source, target = layout.boxes[link.source], layout.boxes[link.target]
+    how = f"{link.group} needed" if link.group else link.kind
+    relation = Dependency.Relation(link.relation).label if link.relation in Dependency.Relation.values else "needs"
+    title = f"{by_key[link.source].name} {relation} {by_key[link.target].name} ({how})"
+    x, y = (source.x + 172, source.middle - 4)
+    return Edge(path(source, target), link.kind, link.relation, by_key[link.target].state, title, link.group, x, y)
