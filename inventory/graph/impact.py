@@ -51,7 +51,7 @@ class Suspicion:
 
 @dataclass(frozen=True)
 class Row:
-    """One component of the answer. ``dependents``: how many need it directly. ``suspicion``: why it may be the cause."""
+    """One component of the answer; ``dependents`` need it directly, ``suspicion`` says why it may be the cause."""
 
     component: Component
     state: str

@@ -87,7 +87,7 @@ def _ordered(
         for column in sorted(placed, reverse=bool(sweep % 2)):
             found = placed[column]
             middles = {spot.key: _middle(spot.key, near, row) for spot in found}
-            found.sort(key=lambda spot: (middles[spot.key], spot.order))  # noqa: B023 (sorted before the next turn)
+            found.sort(key=lambda spot: (middles[spot.key], spot.order))
             row |= {spot.key: at / len(found) for at, spot in enumerate(found)}
     return placed
 

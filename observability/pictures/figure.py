@@ -11,15 +11,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from inventory import kinds
-from inventory.graph.layout import Box, Layout, Spot, path, place
+from inventory.graph.layout import WIDTH, Box, Layout, Spot, path, place
 from inventory.models import Component, DataCenter, Dependency
 from observability.health import STATES
 from observability.queries import health_of, state_of
-from portal.lifecycle import State
+from portal.lifecycle import State, Tone
 
 OTHER = "Other"
 COLUMNS = (*kinds.LAYERS, OTHER)
 _KINDS = list(kinds.KINDS)
+TOLD = 60
+"""Lines that say on pointing what they are; among more of them nobody points at one. The table has them all."""
+_DRAWN_APART = (Dependency.Relation.REPLICATES, Dependency.Relation.OBSERVES)
 LONGEST = 22
 """Characters of a name that fit into a box."""
 
@@ -84,12 +87,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """A link in the picture: an SVG path, what it is, the state of what is needed, and words."""
+    """A link in the picture: an SVG path, its classes (kind, relation, state of what is needed), and words."""
 
     path: str
-    kind: str
-    relation: str
-    state: State
+    look: str
     title: str
     group: str
     x: int
@@ -156,7 +157,7 @@ def draw(things: Sequence[Thing], links: Iterable[Link], *, bands: bool = True) 
         [(str(centers[band] or "In no data center"), y, height) for band, y, height in layout.bands] if bands else [],
     )
     picture.nodes = [Node(thing, layout.boxes[thing.key]) for thing in sorted(things, key=_reading(layout))]
-    picture.edges = [_edge(link, by_key, layout) for link in known]
+    picture.edges = [_edge(link, by_key, layout, told=len(known) <= TOLD) for link in known]
     picture.kinds = {link.kind for link in known} | {link.relation for link in known}
     return picture
 
@@ -176,10 +177,12 @@ def _reading(layout: Layout) -> Callable[[Thing], tuple[int, int]]:
     return lambda thing: (layout.boxes[thing.key].x, layout.boxes[thing.key].y)
 
 
-def _edge(link: Link, by_key: dict[Hashable, Thing], layout: Layout) -> Edge:
-    source, target = layout.boxes[link.source], layout.boxes[link.target]
+def _edge(link: Link, by_key: dict[Hashable, Thing], layout: Layout, *, told: bool) -> Edge:
+    source, target, state = layout.boxes[link.source], layout.boxes[link.target], by_key[link.target].state
     how = f"{link.group} needed" if link.group else link.kind
     relation = Dependency.Relation(link.relation).label if link.relation in Dependency.Relation.values else "needs"
-    title = f"{by_key[link.source].name} {relation} {by_key[link.target].name} ({how})"
-    x, y = (source.x + 172, source.middle - 4)
-    return Edge(path(source, target), link.kind, link.relation, by_key[link.target].state, title, link.group, x, y)
+    title = f"{by_key[link.source].name} {relation} {by_key[link.target].name} ({how})" if told else ""
+    look = [link.kind, link.relation if link.relation in _DRAWN_APART else ""]
+    look.append(f"tone-{state.tone}" if state.tone in (Tone.BAD, Tone.WARN) else "")
+    where = (source.x + WIDTH + 4, source.middle - 4)
+    return Edge(path(source, target), " ".join(filter(None, look)), title, link.group, *where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 from django.db.models import Count, QuerySet
@@ -37,12 +38,13 @@ def counted(rows: QuerySet[Component]) -> Counted:
     return found
 
 
-def needs_of(scene: Scene) -> list[tuple[Any, list[tuple[str, str]]]]:
-    """Each thing of a picture with what it needs and how, for the table twin."""
-    names = {thing.key: thing for thing in scene.things}
-    needs: dict[object, list[tuple[str, str]]] = {}
+def needs_of(scene: Scene) -> list[tuple[Any, list[tuple[str, list[str]]]]]:
+    """Each thing of a picture with what it needs, by how it needs it: the table twin of the picture."""
+    names = {thing.key: f"{thing.name} ({thing.center.slug})" if thing.center else thing.name for thing in scene.things}
+    needs: dict[object, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for link in scene.links:
-        if target := names.get(link.target):
-            how = f"{link.group} needed" if link.group else link.kind
-            needs.setdefault(link.source, []).append((target.name, how))
-    return [(thing, sorted(needs.get(thing.key, []))) for thing in scene.things]
+        if link.target in names:
+            how = f"{link.group} of" if link.group else link.kind
+            how = how if link.relation != Dependency.Relation.REPLICATES else "replicates from"
+            needs[link.source][how].append(names[link.target])
+    return [(thing, [(how, sorted(found)) for how, found in needs[thing.key].items()]) for thing in scene.things]
