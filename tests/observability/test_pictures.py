@@ -80,7 +80,7 @@ COST = {
     "/explorer/": 6,
     "/explorer/?focus=production/us-central/api&hops=2": 11,
     "/map/": 7,
-    "/matrix/": 10,
+    "/matrix/": 7,
 }
 
 
