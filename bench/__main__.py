@@ -13,7 +13,7 @@ from importlib import import_module
 
 from bench import table
 
-NAMES = ("start", "pages", "intake", "engine", "chaos")
+NAMES = ("start", "pages", "intake", "engine", "chaos", "inventory")
 
 
 def main(words: list[str]) -> int:
@@ -22,6 +22,8 @@ def main(words: list[str]) -> int:
     parser.add_argument("--save", action="store_true", help="write the tables to bench/results/<name>.md")
     parser.add_argument("--note", default="", help="a sentence to keep with them")
     parser.add_argument("--seed", type=int, action="append", default=[], help="chaos: one run for each")
+    parser.add_argument("--system", action="append", default=[], help="inventory: portal, netbox")
+    parser.add_argument("--size", type=int, action="append", default=[], help="inventory: components")
     options = parser.parse_args(words)
     if unknown := sorted(set(options.names) - set(NAMES)):
         parser.error(f"There is no measurement {', '.join(unknown)}. There are: {', '.join(NAMES)}.")

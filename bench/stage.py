@@ -96,15 +96,16 @@ class Worker:
 class Stage:
     """The servers, in one scratch folder. Django of this process and of all workers looks at them."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, preload: bool = False) -> None:
         self.folder = folder
+        preloaded = {"shared_preload_libraries": "pg_stat_statements"} if preload else {}
         account = process.unprivileged()
         self.database = Postgres(
             place(folder / "postgres", account),
             secrets.token_urlsafe(24),
             secrets.token_urlsafe(24),
             folder / "postgres.log",
-            {"max_connections": str(CONNECTIONS)},
+            {"max_connections": str(CONNECTIONS), **preloaded},
         )
         (folder / "broker").mkdir()
         self.broker = Valkey(folder / "broker", secrets.token_urlsafe(16), folder / "broker.log")
@@ -112,6 +113,12 @@ class Stage:
         # What a thread has started ends with that thread (PR_SET_PDEATHSIG), so this one lives as long as the servers.
         self.aside = ThreadPoolExecutor(1, thread_name_prefix="aside")
         self.nursery: Nursery | None = None
+
+    @property
+    def superuser(self) -> str:
+        """The address of the same database for who may read what others ask."""
+        password = self.database.superuser_password
+        return f"postgresql://postgres:{password}@127.0.0.1:{self.database.port}/portal"
 
     def start(self, **environment: str) -> None:
         """Both servers, migrated, and Django set up in this process. ``environment`` is for the workers too."""
@@ -182,11 +189,11 @@ class Stage:
 
 
 @contextlib.contextmanager
-def stage(**environment: str) -> Iterator[Stage]:
-    """A started ``Stage`` for the block."""
+def stage(*, preload: bool = False, **environment: str) -> Iterator[Stage]:
+    """A started ``Stage`` for the block; ``preload`` has it count its statements."""
     with tempfile.TemporaryDirectory(prefix="edye-bench-", ignore_cleanup_errors=True) as scratch:
         Path(scratch).chmod(0o711)  # PostgreSQL's own account passes through
-        it = Stage(Path(scratch))
+        it = Stage(Path(scratch), preload=preload)
         try:
             it.start(**environment)
             yield it
