@@ -10,11 +10,12 @@ from typing import Any
 
 from django.db.models import Count, F, Q
 
+from inventory import lifecycle
 from inventory.discovery import comparing, merging
 from inventory.discovery.comparing import Declared, Difference, Link, Observed, Sighted
 from inventory.discovery.matching import Matched, Node, Point, match
 from inventory.discovery.merging import Account, Verdict
-from inventory.models import Component, Dependency, DiscoveryRun, Drift, Environment, Finding, Sighting
+from inventory.models import Component, Dependency, DiscoveryRun, Drift, Environment, Finding, Server, Sighting
 from inventory.models.discovery import STALE_AFTER
 from portal import clock
 
@@ -29,6 +30,16 @@ class Source:
     began: datetime | None = None
     problem: str = ""
     tells: dict[str, frozenset[str]] = field(default_factory=dict)
+    covers: dict[str, datetime] = field(default_factory=dict)
+    """Beginnings of external ids that complete runs would have listed, with when the last one was."""
+    whole: bool = True
+    """Whether the last run of each of its scopes was complete: only then is anything below it known to be absent."""
+    since: datetime | None = None
+    """When the scope was read that was read longest ago."""
+
+    def looked_for(self, component: Any) -> bool:
+        """Whether complete runs of every scope have looked since the component was declared."""
+        return self.whole and self.since is not None and self.since >= component.created_at
 
     def silent(self, now: datetime) -> str:
         """What is wrong when it has had no complete run for too long; empty when it is fresh."""
@@ -41,16 +52,21 @@ class Source:
 def sources() -> dict[str, Source]:
     """Every source that was ever read, by its connection key: two statements."""
     found: dict[str, Source] = defaultdict(Source)
-    complete = DiscoveryRun.objects.complete().order_by("source", "listed", "-started_at")
-    for source, listed, at, tells in complete.distinct("source", "listed").values_list(
-        "source", "listed", "at", "tells"
-    ):
+    told = ("source", "listed", "at", "tells", "covers")
+    for source, listed, at, tells, covers in DiscoveryRun.objects.complete().newest().values_list(*told):
         one = found[source]
         one.completed = max(filter(None, (one.completed, at)), default=None)
         one.tells[listed] = frozenset(tells)
-    latest = DiscoveryRun.objects.order_by("source", "-started_at").distinct("source")
-    for source, began, problem in latest.values_list("source", "started_at", "problem"):
-        found[source].began, found[source].problem = began, problem
+        if covers:
+            one.covers[covers] = at
+    for run in DiscoveryRun.objects.newest().values("source", "state", "started_at", "at", "problem"):
+        one = found[run["source"]]
+        if one.began is None or run["started_at"] > one.began:
+            one.began, one.problem = run["started_at"], run["problem"]
+        if run["state"] == lifecycle.COMPLETE:
+            one.since = min(filter(None, (one.since, run["at"])))
+        elif run["state"] != lifecycle.FAILED:
+            one.whole = False
     return found
 
 
@@ -80,13 +96,24 @@ class Estate:
             of[self.matched.component.get(row.id)].append((row, point))
         for id_, component in self.components.items():
             yield from comparing.compare(self.declared(component), self.observed(component, of.get(id_, ())))
-        strays = (row for row, point in of[None] if row.id not in self.matched.parts and not row.detail)
+        servers = set(Server.objects.exclude(external_id="").values_list("external_id", flat=True))
+        strays = (
+            row
+            for row, _ in of[None]
+            if row.id not in self.matched.parts
+            and not row.detail
+            # A server is no component: its provider's id, alone or at the end of an ARN, is all that is compared.
+            and not {row.external_id, row.external_id.rpartition("/")[2]} & servers
+        )
         yield from comparing.unmanaged(sighted(row, self.environments) for row in strays)
 
     def declared(self, component: Any) -> Declared:
         """A component as it is declared, with whether its source has spoken."""
         should = component.connection or (node_of(component).natural and component.parent) or ""
         source = self.sources.get(should) if should else None
+        looked = source is not None and source.looked_for(component)
+        if not should and component.external_id:
+            should, looked = self._covering(component)
         fields = {name: value for name in ("software", "version") if (value := getattr(component, name))}
         silent = source.silent(self.now) if source else "It was never read."
         return Declared(
@@ -97,9 +124,17 @@ class Estate:
             {**fields, **component.attributes},
             (*self.links.get(component.id, ()), *self._whole(component)),
             should,
-            looked=bool(source and source.completed and source.completed >= component.created_at),
+            looked=looked,
             silent=silent if component.connection and self._speaking(component.connection) else "",
         )
+
+    def _covering(self, component: Any) -> tuple[str, bool]:
+        """The source that would list a component's external id, and whether it has looked since it was declared."""
+        for key, source in sorted(self.sources.items()):
+            for begins, at in source.covers.items():
+                if component.external_id.startswith(begins):
+                    return key, at >= component.created_at
+        return "", False
 
     def _speaking(self, connection: str) -> bool:
         """Whether others of the same place are heard: where nobody is, it is no matter of this one source."""

@@ -1,5 +1,6 @@
 """Resources of an AWS account, one driver each, through boto3."""
 
+from drivers.aws.account import Account
 from drivers.aws.autoscaling import AutoScalingGroup
 from drivers.aws.cloudfront import Distribution
 from drivers.aws.ec2 import Ec2Instance
@@ -10,6 +11,7 @@ from drivers.aws.sqs import SqsQueue
 from drivers.aws.ssm import RunCommand, Template
 
 __all__ = [
+    "Account",
     "AutoScalingGroup",
     "Distribution",
     "Ec2Instance",

@@ -225,6 +225,33 @@ def test_what_nobody_declared_is_seen_by_who_answers_for_the_environment_only(he
     assert [Drift.objects.visible_to(each).count() for each in (wide, narrow)] == [1, 0]
 
 
+def test_nothing_below_a_source_is_missing_while_one_of_its_scopes_is_not_complete(here):
+    """What is declared and was never seen may stand in the part that could not be read."""
+    broker = world.component("production/us-central/queue", "queue", service="platform")
+    world.component("production/us-central/orders", "queue", name="orders", connection="", part_of=broker)
+    half = ["page 2 could not be read"]
+    here.tell(broker.connection, Thing("queue", "q"), problems=half)
+    here.look(3)
+    assert here.drifts(kind="missing") == set()
+    here.tell(broker.connection, Thing("queue", "q"))
+    here.look()
+    assert here.drifts(kind="missing") == {("missing", "production/us-central/orders", "")}
+
+
+def test_an_id_that_a_complete_scope_would_have_listed_is_missing(here):
+    aws, begins = "production/global/aws", "arn:aws:rds:us-east-1:1:db:"
+    for name in ("here", "gone"):
+        world.component(f"production/us-east/{name}", "database", connection="", external_id=f"{begins}{name}")
+    world.component("production/us-east/other", "database", connection="", external_id="arn:aws:rds:eu-west-1:1:db:x")
+    seen = Thing("database", "here", "1/us-east-1/rds/here", external_id=f"{begins}here")
+    here.tell(aws, seen, covers=begins, problems=["AccessDenied"])
+    here.look()
+    assert here.drifts() == set()
+    here.tell(aws, seen, covers=begins)
+    here.look()
+    assert here.drifts() == {("missing", "production/us-east/gone", "")}
+
+
 # -- staleness
 
 
