@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, F, Q
+from django.db.models import Count, Exists, F, OuterRef, Q
 
 from inventory import lifecycle
 from inventory.discovery import comparing, merging
@@ -19,7 +19,7 @@ from inventory.models import Component, Dependency, DiscoveryRun, Drift, Environ
 from inventory.models.discovery import STALE_AFTER
 from portal import clock
 
-_CONCERNS = Q(connection__gt="") | Q(external_id__gt="") | Q(part_of__connection__gt="") | Q(sightings__isnull=False)
+_CONCERNS = Q(connection__gt="") | Q(external_id__gt="") | Q(part_of__connection__gt="")
 
 
 @dataclass
@@ -172,7 +172,9 @@ def _place(source: str) -> str:
 
 
 def _components() -> Iterable[Any]:
-    rows = Component.objects.filter(_CONCERNS).distinct().order_by()
+    # EXISTS: a join would need DISTINCT over whole rows.
+    seen = Exists(Sighting.objects.filter(component=OuterRef("pk")))
+    rows = Component.objects.filter(_CONCERNS | seen).order_by()
     return rows.annotate(environment_slug=F("environment__slug"), parent=F("part_of__connection"))
 
 

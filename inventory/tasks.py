@@ -5,7 +5,7 @@ from functools import partial
 from django.conf import settings
 
 from inventory.models.discovery import EVERY
-from inventory.reconcile import compare_estate, find, prune, read_sources
+from inventory.reconcile import compare_in_turn, find, prune, read_sources
 from inventory.reconcile.findings import EVERY as FIND
 from portal.dispatch import reconciler
 
@@ -15,6 +15,6 @@ for data_center in settings.DATA_CENTERS:
     )
 
 reconciler("inventory.discover.global", every=EVERY.total_seconds())(partial(read_sources, None))
-reconciler("inventory.drift", every=EVERY.total_seconds())(compare_estate)
+reconciler("inventory.drift", every=EVERY.total_seconds())(compare_in_turn)
 reconciler("inventory.findings", every=FIND.total_seconds())(find)
 reconciler("inventory.discovery_prune", every=3600.0)(prune)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 
 from identity import rights
@@ -28,6 +28,15 @@ _WRITTEN = (
     *("key", "external_id", "kind", "name", "fields", "addresses", "relations", "claims", "detail"),
     *("state", "missed", "last_seen", "seen_in"),
 )
+
+
+_MATCH = """
+    UPDATE inventory_sighting seen SET component_id = owner.id, scope_id = coalesce(owner.scope_id, seen.scope_id)
+      FROM unnest(%s::uuid[], %s::uuid[]) AS told(id, component)
+      LEFT JOIN inventory_component owner ON owner.id = told.component
+     WHERE seen.id = told.id AND seen.component_id IS DISTINCT FROM owner.id
+"""
+"""One statement however many: the first look at an estate matches all of it at once."""
 
 
 class ListingLike(Protocol):
@@ -227,11 +236,6 @@ def _vanished(run: DiscoveryRun) -> list[Sighting]:
 def match(components: dict[Any, Any], *, by: Actor) -> int:
     """Write down which component each sighting is of (``None``: of none); returns how many changed."""
     authorize(by, PERMISSION)
-    rows = Sighting.objects.filter(pk__in=components).only("pk", "component", "scope")
-    changed = [row for row in rows if row.component_id != components[row.pk]]
-    scopes = dict(Component.objects.filter(pk__in=[components[row.pk] for row in changed]).values_list("pk", "scope"))
-    for row in changed:
-        row.component_id = components[row.pk]
-        row.scope_id = scopes.get(row.component_id, row.scope_id)
-    Sighting.objects.bulk_update(changed, ["component", "scope"], batch_size=500)
-    return len(changed)
+    with connection.cursor() as cursor:
+        cursor.execute(_MATCH, [list(components), list(components.values())])
+        return int(cursor.rowcount)
