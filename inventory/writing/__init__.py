@@ -10,10 +10,12 @@ from inventory.writing.declarations import Declaration, Reference, declaration
 from inventory.writing.fields import Field
 from inventory.writing.rights import EDIT, REMOVE, authorize_anywhere, needed
 from inventory.writing.store import plain_conflicts, store
+from inventory.writing.stored import VIEW
 
 __all__ = [
     "EDIT",
     "REMOVE",
+    "VIEW",
     "Batch",
     "Declaration",
     "Field",
