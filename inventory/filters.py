@@ -27,6 +27,7 @@ from inventory.models import (
     Endpoint,
     Environment,
     Finding,
+    ImportChange,
     NetworkZone,
     Server,
     ServerGroup,
@@ -273,3 +274,11 @@ FILTERS: dict[str, type[django_filters.FilterSet]] = {
     "dependency": DependencyFilter,
 }
 """The filters of each noun's list."""
+
+
+class ChangeFilter(django_filters.FilterSet):
+    """The difference of an import by what becomes of a row."""
+
+    class Meta:
+        model = ImportChange
+        fields = {"act": ["exact"]}

@@ -1,4 +1,4 @@
-"""The lifecycles of discovery: what becomes of a run, and of a drift."""
+"""The lifecycles of discovery and of imports: what becomes of a run, of a drift, and of a file of rows."""
 
 from portal.lifecycle import Lifecycle, State, Tone, Transition
 
@@ -91,3 +91,39 @@ drift = Lifecycle(
         Transition("settle", STANDING, SETTLED, "inventory.discover", "Settle", "settled", internal=True),
     ),
 )
+
+UPLOADED, CHECKING, REFUSED, READY = "uploaded", "checking", "refused", "ready"
+APPLYING, APPLIED, DISCARDED = "applying", "applied", "discarded"
+WAITING = (UPLOADED, CHECKING, APPLYING)
+"""What the portal has to do something about."""
+SHOWN = (READY, APPLYING, APPLIED)
+"""Where the difference that was read is known."""
+_BY_PEOPLE, _BY_PORTAL = "inventory.import", "inventory.check"
+
+file = Lifecycle(
+    name="inventory.import",
+    states=(
+        State(UPLOADED, "Uploaded", Tone.NEUTRAL, "The file is here and waits to be checked."),
+        State(CHECKING, "Checking", Tone.INFO, "Every row is compared with what there is; nothing is changed."),
+        State(REFUSED, "Refused", Tone.BAD, "Something in the file is wrong, so that nothing of it can be applied."),
+        State(READY, "Ready", Tone.WARN, "The difference is known and waits until somebody applies it."),
+        State(APPLYING, "Applying", Tone.INFO, "The rows are written, all of them or none."),
+        State(APPLIED, "Applied", Tone.GOOD, "All rows are written.", terminal=True),
+        State(FAILED, "Failed", Tone.BAD, "The portal could not go on. Nothing was changed."),
+        State(DISCARDED, "Discarded", Tone.MUTED, "The file was thrown away. Nothing was changed.", terminal=True),
+    ),
+    transitions=(
+        Transition("upload", (), UPLOADED, _BY_PEOPLE, "Import", "uploaded the file", internal=True),
+        Transition("check", (UPLOADED, CHECKING), CHECKING, _BY_PORTAL, "Check", "began to check", internal=True),
+        Transition("refuse", (CHECKING,), REFUSED, _BY_PORTAL, "Refuse", "refused it", internal=True),
+        Transition("prepare", (CHECKING,), READY, _BY_PORTAL, "Prepare", "worked the difference out", internal=True),
+        Transition("apply", (READY,), APPLYING, _BY_PEOPLE, "Apply", "told it to be applied",
+                   fields=("reason",), tone=Tone.GOOD),
+        Transition("complete", (APPLYING,), APPLIED, _BY_PORTAL, "Complete", "wrote the rows", internal=True),
+        Transition("outdate", (APPLYING,), UPLOADED, _BY_PORTAL, "Outdate", "found another difference", internal=True),
+        Transition("fail", WAITING, FAILED, _BY_PORTAL, "Fail", "could not go on", internal=True),
+        Transition("recheck", (REFUSED, READY, FAILED), UPLOADED, _BY_PEOPLE, "Check again", "had it checked again"),
+        Transition("discard", (UPLOADED, CHECKING, REFUSED, READY, FAILED), DISCARDED, _BY_PEOPLE, "Discard",
+                   "threw the file away", tone=Tone.BAD),
+    ),
+)  # fmt: skip

@@ -40,6 +40,7 @@ from portal.ui.timeline import entry
 SHOWN = 8
 
 ui.nav("Catalog", "catalog", icon="file-diff", order=80, action="inventory.apply_catalog")
+ui.nav("Imports", "import-list", icon="file-import", order=81, action="inventory.import", key="m")
 ui.nav("Findings", "finding-list", icon="list-check", order=27, action="inventory.view", key="f")
 ui.nav("Drift", "drift-list", icon="git-compare", order=26, action="inventory.view", beside=("discovery-list",))
 

@@ -74,3 +74,12 @@ urlpatterns += [
     path("views/<uuid:pk>/", views.view_edit, name="view-edit"),
     path("views/<uuid:pk>/remove/", views.view_remove, name="view-remove"),
 ]
+urlpatterns += [
+    path("imports/", views.import_list, name="import-list"),
+    path("imports/upload/", views.import_upload, name="import-upload"),
+    path("imports/columns/<slug:noun>/", views.import_columns, name="import-columns"),
+    path("imports/<uuid:pk>/", views.import_detail, name="import-detail"),
+    path("imports/<uuid:pk>/apply/", views.import_apply, name="import-apply"),
+    path("imports/<uuid:pk>/discard/", views.import_discard, name="import-discard"),
+    path("imports/<uuid:pk>/recheck/", views.import_recheck, name="import-recheck"),
+]

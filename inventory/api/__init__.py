@@ -2,9 +2,9 @@
 
 ``shapes`` says what a row looks like, ``narrowing`` by what lists are narrowed, ``reading`` and ``writing`` do it,
 ``nouns`` are the routes; ``drift`` has those of what is seen otherwise than it is declared, ``findings`` those of what
-breaks the rules, ``impact`` those of what fails with what.
+breaks the rules, ``impact`` those of what fails with what, ``imports`` those of files of rows.
 """
 
-from inventory.api import catalog, drift, findings, impact, nouns
+from inventory.api import catalog, drift, findings, impact, imports, nouns
 
-__all__ = ["catalog", "drift", "findings", "impact", "nouns"]
+__all__ = ["catalog", "drift", "findings", "impact", "imports", "nouns"]

@@ -65,7 +65,9 @@ class Document:
         return self.lines.get(path, 1)
 
 
-class _Refused(Exception):
+class Refusal(Exception):
+    """Why a text is not taken, and the line."""
+
     def __init__(self, line: int, sentence: str) -> None:
         super().__init__(sentence)
         self.line, self.sentence = line, sentence
@@ -82,7 +84,7 @@ def read(files: Files) -> tuple[list[Document], list[Problem]]:
             text = _text(data, MAX_FOLDER_BYTES - total)
             total += len(data)
             _fill(document, text, problems)
-        except _Refused as error:
+        except Refusal as error:
             problems.append(Problem(name, error.line, error.sentence))
         else:
             documents.append(document)
@@ -114,57 +116,78 @@ def _bytes(path: Path) -> bytes | str:
 
 def _text(data: bytes | str, left: int) -> str:
     if isinstance(data, str):
-        raise _Refused(0, data)
+        raise Refusal(0, data)
     if len(data) > MAX_FILE_BYTES:
-        raise _Refused(0, f"The file is larger than {MAX_FILE_BYTES // 1024} KiB.")
+        raise Refusal(0, f"The file is larger than {MAX_FILE_BYTES // 1024} KiB.")
     if len(data) > left:
-        raise _Refused(0, f"The folder holds more than {MAX_FOLDER_BYTES // 1024} KiB in all.")
+        raise Refusal(0, f"The folder holds more than {MAX_FOLDER_BYTES // 1024} KiB in all.")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise _Refused(data[: error.start].count(b"\n") + 1, "The file is not UTF-8 text.") from None
+        raise Refusal(data[: error.start].count(b"\n") + 1, "The file is not UTF-8 text.") from None
 
 
 def _fill(document: Document, text: str, problems: list[Problem]) -> None:
     try:
         _refuse_tricks(text)
         root = yaml.compose(text, Loader=_Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        raise _Refused(line, f"This is not YAML: {error.problem or error.context}.") from None
     except yaml.YAMLError as error:
-        raise _Refused(1, f"This is not YAML: {str(error).splitlines()[0]}.") from None
+        raise broken(error) from None
     if root is None:
         return
     if not isinstance(root, yaml.MappingNode):
-        raise _Refused(root.start_mark.line + 1, "The file must be a mapping of sections.")
+        raise Refusal(root.start_mark.line + 1, "The file must be a mapping of sections.")
     document.content = _value(root, (), document, problems)
+
+
+def broken(error: yaml.YAMLError) -> Refusal:
+    """Where and why a text is not YAML."""
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        return Refusal(mark.line + 1 if mark else 1, f"This is not YAML: {error.problem or error.context}.")
+    return Refusal(1, f"This is not YAML: {str(error).splitlines()[0]}.")
 
 
 def _refuse_tricks(text: str) -> None:
     """Walk the events first: composing would already unfold aliases and recurse into deep nesting."""
+    for _ in guarded(text):
+        pass
+
+
+def guarded(text: str) -> Iterator[Any]:
+    """The events of a YAML text. Raises ``Refusal`` at an anchor, alias, tag, second document or deep nesting."""
     documents = depth = 0
-    for event in _events(text):
+    for event in yaml.parse(text, Loader=_Loader):
+        assert event.start_mark is not None
         line = event.start_mark.line + 1
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise _Refused(line, "Anchors and aliases (& and *) are not allowed; write the value out.")
+            raise Refusal(line, "Anchors and aliases (& and *) are not allowed; write the value out.")
         if getattr(event, "tag", None):
-            raise _Refused(line, "Tags (!) are not allowed.")
+            raise Refusal(line, "Tags (!) are not allowed.")
         if isinstance(event, yaml.DocumentStartEvent):
             documents += 1
             if documents > 1:
-                raise _Refused(line, "A file holds one document only.")
+                raise Refusal(line, "A file holds one document only.")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > MAX_DEPTH:
-                raise _Refused(line, f"The nesting is deeper than {MAX_DEPTH} levels.")
+                raise Refusal(line, f"The nesting is deeper than {MAX_DEPTH} levels.")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
+        yield event
 
 
-def _events(text: str) -> Iterator[Any]:
-    return iter(yaml.parse(text, Loader=_Loader))
+_RESOLVER = _Loader("")
+
+
+def plain(event: Any) -> Any:
+    """The value of a scalar's event. Raises ``Refusal`` for one that nothing can hold."""
+    tag = _RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit)
+    problems: list[Problem] = []
+    value = _scalar(yaml.ScalarNode(tag, event.value, event.start_mark), Document(""), problems)
+    if problems:
+        raise Refusal(problems[0].line, problems[0].sentence)
+    return value
 
 
 def _value(node: Any, path: Path_, document: Document, problems: list[Problem]) -> Any:

@@ -5,6 +5,7 @@ from inventory.models.components import Component, ComponentQuerySet, Endpoint
 from inventory.models.dependencies import Dependency
 from inventory.models.discovery import DiscoveryRun, Drift, Sighting
 from inventory.models.findings import Finding
+from inventory.models.imports import Import, ImportChange, ImportedFile, ImportFault
 from inventory.models.places import DataCenter, Environment, NetworkZone, Server, ServerGroup
 from inventory.models.records import AppliedCatalog, CatalogDraft, Note, Revision, SavedView, Watch
 from inventory.models.services import Service
@@ -33,6 +34,10 @@ __all__ = [
     "Endpoint",
     "Environment",
     "Finding",
+    "Import",
+    "ImportChange",
+    "ImportFault",
+    "ImportedFile",
     "NetworkZone",
     "Note",
     "Revision",

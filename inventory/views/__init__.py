@@ -20,6 +20,15 @@ from inventory.views.estate import (
 )
 from inventory.views.findings import finding_detail, finding_list, finding_verb
 from inventory.views.history import noun_history, removed_detail, removed_list
+from inventory.views.imports import (
+    import_apply,
+    import_columns,
+    import_detail,
+    import_discard,
+    import_list,
+    import_recheck,
+    import_upload,
+)
 from inventory.views.journal import note_retract, noun_note, noun_watch, watched_list, watched_see
 from inventory.views.nouns import choices, noun_detail, noun_list
 from inventory.views.operate import component_operate, component_plans, component_reload
@@ -45,6 +54,13 @@ __all__ = [
     "finding_detail",
     "finding_list",
     "finding_verb",
+    "import_apply",
+    "import_columns",
+    "import_detail",
+    "import_discard",
+    "import_list",
+    "import_recheck",
+    "import_upload",
     "note_retract",
     "noun_create",
     "noun_detail",

@@ -93,6 +93,7 @@ class Batch:
     denied: set[tuple[str, str]] = field(default_factory=set)
     targets: dict[str, dict[str, Target]] = field(default_factory=dict)
     scopes: dict[tuple[str, str], Any] = field(default_factory=dict)
+    beside: dict[str, Target] = field(default_factory=dict)
     _wrong: set[int] = field(default_factory=set)
 
     def wrong(self, row: Row, name: str, sentence: str, kind: str = "invalid") -> None:

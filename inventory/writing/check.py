@@ -19,15 +19,23 @@ SORT = {"create": "create", "update": "change", "upsert": "", "replace": "change
 
 
 def check(
-    noun: str, given: Sequence[Any], *, by: Any, mode: Mode = "upsert", catalog: str = "", lock: bool = False
+    noun: str,
+    given: Sequence[Any],
+    *,
+    by: Any,
+    mode: Mode = "upsert",
+    catalog: str = "",
+    lock: bool = False,
+    beside: dict[str, Target] | None = None,
 ) -> Batch:
     """Everything that is wrong with these rows, and what writing them would change. Writes nothing.
 
     A row is a mapping of names to values: fields as they are stored, references by slug, ``id`` when it is addressed by
     its key, ``revision`` when it must still be as it was read. ``catalog`` declares the rows; without one, rows that
-    any catalog declared are refused. ``lock``: keep what is found as it is until the transaction ends.
+    any catalog declared are refused. ``lock``: keep what is found as it is until the transaction ends. ``beside``: new
+    rows of the same noun by slug that are written with these but checked in another part; rows may point at them.
     """
-    batch = Batch(declaration(noun), mode, by, catalog)
+    batch = Batch(declaration(noun), mode, by, catalog, beside=beside or {})
     for index, each in enumerate(given):
         _take(batch, index, each)
     _find(batch, lock=lock)
@@ -131,7 +139,8 @@ def _decide(batch: Batch, row: Row, taken: dict[str, Any] | None) -> None:
     elif taken is not None:
         batch.wrong(row, name, f"There is a {label} “{batch.label(row)}” already.", "conflict")
     elif row.current is None:
-        row.id = uuid7()
+        known = batch.beside.get(row.given.get("slug", ""))
+        row.id = known.pk if known else uuid7()
     else:
         row.id = row.current["id"]
         if row.revision is not None and row.revision != row.current["revision"]:
@@ -156,6 +165,8 @@ def _resolve(batch: Batch) -> None:
             environment = batch.targets["environment"].get(row.given.get("environment", ""))
             own = Target(row.id or uuid7(), slug, environment and environment.pk)
             here.setdefault(slug, own)
+        for slug, target in batch.beside.items():
+            here.setdefault(slug, target)
 
 
 def _spans(batch: Batch, row: Row, name: str) -> bool:

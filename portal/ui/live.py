@@ -52,7 +52,7 @@ class Hub:
 
     async def _hear(self) -> None:
         try:
-            async with await psycopg.AsyncConnection.connect(**_address(), autocommit=True) as link:
+            async with await psycopg.AsyncConnection.connect(**database_address(), autocommit=True) as link:
                 await link.execute("LISTEN portal")
                 self.ready.set()
                 async for notice in link.notifies():
@@ -76,7 +76,7 @@ class Hub:
 _hubs: WeakKeyDictionary[asyncio.AbstractEventLoop, Hub] = WeakKeyDictionary()
 
 
-def _address() -> dict[str, Any]:
+def database_address() -> dict[str, Any]:
     """Where Django's database is, for a connection beside the pool."""
     facts = connection.get_connection_params()
     return {name: facts[name] for name in facts if name not in ("client_encoding", "cursor_factory", "context")}
