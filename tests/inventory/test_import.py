@@ -76,10 +76,11 @@ def test_everything_that_is_wrong_is_told_with_its_line_and_column(owner):
         (6, "attributes", "This is not JSON."),
         (6, "slug", f"“{PLACE}/y” is in this file twice; first in line 4."),
         (8, "description", "Text must not hold the character NUL."),
+        (8, "service", "This must be the slug of what it points at."),
         (8, "slug", "“Upper/x/y” must be environment/data-center/name, in lower-case letters, digits and hyphens."),
         (9, "", "This row has 2 cells, the header has 8."),
-        (9, "slug", "“too” must be environment/data-center/name, in lower-case letters, digits and hyphens."),
         (9, "kind", f"This must be one of {kinds}."),
+        (9, "slug", "“too” must be environment/data-center/name, in lower-case letters, digits and hyphens."),
     ]
     assert (one.state, one.faults) == ("refused", len(faults(one)))
     assert Component.objects.count() == 2
