@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-WIDTH, HEIGHT = 168, 34
-GAP, ROW = 84, 44
+WIDTH, HEIGHT = 160, 34
+GAP, ROW = 44, 44
 MARGIN, HEAD = 16, 34
 SWEEPS = 3
 MOST = 150

@@ -9,12 +9,14 @@ from typing import Any
 
 from inventory.models import Component, DataCenter
 from observability.health import BADNESS, STATES
-from observability.pictures.figure import COLUMNS, layer_of
+from observability.pictures.figure import COLUMNS, layer_of, shortened
 from observability.pictures.replication import Replication
 from observability.queries import state_of
 from portal.lifecycle import State
 
-WIDTH, ROW, HEAD, GAP, MARGIN, BELOW = 232, 40, 62, 190, 20, 28
+WIDTH, ROW, HEAD, GAP, MARGIN, BELOW = 240, 40, 62, 190, 20, 8
+NARROW = 32
+"""The gap after what stands in no data center: nothing is copied from there."""
 MOST_ARROWS = 40
 """Arrows beyond which nobody can follow them; the table has them all."""
 Counted = Mapping[tuple[Any, str], tuple[int, str]]
@@ -48,7 +50,7 @@ class Place:
     def note(self) -> str:
         if self.center is None:
             return ""
-        return " · ".join(filter(None, (self.center.get_role_display(), self.center.provider, self.center.region)))
+        return shortened(" · ".join(filter(None, (self.center.get_role_display(), self.center.region))), 36)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Arrow:
     path: str
     x: int
     y: int
+    told: bool
+    """Whether there is room for words beside it."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,9 @@ def draw(counted: Counted, replications: Sequence[Replication]) -> Map:
         rows = _stores(stores[center].values(), x, spots)
         rows += _layers(counted, center, x, HEAD + MARGIN + len(rows) * ROW)
         places.append(Place(center, x, HEAD + len(rows) * ROW + MARGIN // 2, rows))
-        x += WIDTH + GAP
+        x += WIDTH + (GAP if center else NARROW)
     height = max((place.height for place in places), default=0) + 2 * MARGIN + BELOW
-    return Map(x - GAP + MARGIN, height, places, [_arrow(each, spots, at) for at, each in enumerate(drawn)])
+    return Map(max(x - GAP, 0) + MARGIN, height, places, [_arrow(each, spots) for each in drawn])
 
 
 def _stores(components: Iterable[Component], x: int, spots: dict[Any, tuple[int, int]]) -> list[Row]:
@@ -92,7 +96,7 @@ def _stores(components: Iterable[Component], x: int, spots: dict[Any, tuple[int,
     for at, component in enumerate(sorted(components, key=lambda component: (component.kind, component.name))):
         y = MARGIN + HEAD + at * ROW
         state = STATES[state_of(component)]
-        rows.append(Row(component.name, state.label, state, component.get_absolute_url(), x + 10, y))
+        rows.append(Row(shortened(component.name, 25), state.label, state, component.get_absolute_url(), x + 10, y))
         spots[component.pk] = (x, y + ROW // 2 - 3)
     return rows
 
@@ -111,17 +115,15 @@ def _layers(counted: Counted, center: DataCenter | None, x: int, y: int) -> list
     return rows
 
 
-def _arrow(each: Replication, spots: Mapping[Any, tuple[int, int]], at: int) -> Arrow:
+def _arrow(each: Replication, spots: Mapping[Any, tuple[int, int]]) -> Arrow:
     """From the primary to the replica. Inside one box it goes round the right side."""
     (x, y), (to, low) = spots[each.primary.pk], spots[each.replica.pk]
     if x == to:
-        out = x + WIDTH + 48
-        return Arrow(
-            each, f"M{x + WIDTH} {y}C{out} {y} {out} {low} {x + WIDTH + 2} {low}", x + WIDTH + 40, (y + low) // 2
-        )
+        out = x + WIDTH + 40
+        curve = f"M{x + WIDTH} {y}C{out} {y} {out} {low} {x + WIDTH + 2} {low}"
+        return Arrow(each, curve, x + WIDTH + 20, (y + low) // 2, told=False)
     start, end = (x + WIDTH, to - 2) if x < to else (x, to + WIDTH + 2)
     bend = (end - start) // 2
     near = start + (GAP // 2 if x < to else -GAP // 2)
-    return Arrow(
-        each, f"M{start} {y}C{start + bend} {y} {end - bend} {low} {end} {low}", near, (y + low) // 2 - 8 - at % 2 * 2
-    )
+    curve = f"M{start} {y}C{start + bend} {y} {end - bend} {low} {end} {low}"
+    return Arrow(each, curve, near, (y + low) // 2, told=True)

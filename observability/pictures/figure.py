@@ -10,6 +10,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models import Count
+
 from inventory import kinds
 from inventory.graph.layout import WIDTH, Box, Layout, Spot, path, place
 from inventory.models import Component, DataCenter, Dependency
@@ -23,7 +25,7 @@ _KINDS = list(kinds.KINDS)
 TOLD = 60
 """Lines that say on pointing what they are; among more of them nobody points at one. The table has them all."""
 _DRAWN_APART = (Dependency.Relation.REPLICATES, Dependency.Relation.OBSERVES)
-LONGEST = 22
+LONGEST = 19
 """Characters of a name that fit into a box."""
 
 
@@ -35,6 +37,11 @@ def layer_of(kind: str) -> int:
 
 def kind_label(kind: str) -> str:
     return str(dict(Component.Kind.choices).get(kind, kind))
+
+
+def shortened(text: str, longest: int) -> str:
+    """What fits into a box."""
+    return text if len(text) <= longest else f"{text[: longest - 1].rstrip()}…"
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,7 @@ class Thing:
 
     @property
     def shown_name(self) -> str:
-        return self.name if len(self.name) <= LONGEST else f"{self.name[: LONGEST - 1]}…"
+        return shortened(self.name, LONGEST)
 
     @property
     def kind_label(self) -> str:
@@ -126,11 +133,14 @@ def component_thing(component: Component, **facts: Any) -> Thing:
 
 
 def links_of(dependencies: Iterable[Dependency]) -> list[Link]:
-    """Dependencies as links; the rows of one redundant group say how many of how many are needed."""
+    """Dependencies as links; one more query says of how many targets a redundant group needs some."""
     rows = list(dependencies)
+    grouped = {row.source_id for row in rows if row.group}
     sizes: dict[tuple[Any, str], int] = {}
-    for row in rows:
-        sizes[row.source_id, row.group] = sizes.get((row.source_id, row.group), 0) + 1
+    if grouped:
+        members = Dependency.objects.filter(source__in=grouped).exclude(group="").order_by()
+        counted = members.values_list("source", "group").annotate(Count("pk"))
+        sizes = {(source, group): many for source, group, many in counted}
     return [
         Link(
             row.source_id,
