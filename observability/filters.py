@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from inventory.filters import ComponentFilter
 from inventory.models import Component
-from observability.health import CHOICES
-from observability.models import shown_state
+from observability.health import CHOICES, UNKNOWN
+from observability.models import STALE_AFTER
+from portal import clock
 
 
 class ComponentHealthFilter(ComponentFilter):
@@ -19,7 +20,11 @@ class ComponentHealthFilter(ComponentFilter):
     health = django_filters.ChoiceFilter(choices=CHOICES, method="by_health")
 
     def by_health(self, rows: QuerySet[Component], name: str, value: str) -> QuerySet[Component]:
-        return rows.annotate(shown=shown_state()).filter(shown=value)
+        since = clock.now() - STALE_AFTER
+        if value != UNKNOWN:
+            return rows.filter(health__state=value, health__observed_at__gt=since)
+        unread = Q(health=None) | Q(health__observed_at=None) | Q(health__observed_at__lte=since)
+        return rows.filter(unread | Q(health__state=UNKNOWN))
 
     class Meta(ComponentFilter.Meta):
         fields: Any = ("kind", "status")

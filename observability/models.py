@@ -55,6 +55,8 @@ class ComponentHealth(models.Model):
     objects = ComponentHealthQuerySet.as_manager()
 
     class Meta:
+        # Only of what rarely changes: an index on the instant would make each reading write to it.
+        indexes = [models.Index(fields=["state"], condition=~Q(state="healthy"), name="health_ill")]
         constraints = [
             models.CheckConstraint(condition=Q(state__in=list(STATES)), name="health_state"),
             models.CheckConstraint(

@@ -38,8 +38,8 @@ def data_center_health(request: HttpRequest, data_center: DataCenter) -> ui.Pane
     return _health(request, "environment", "Components", data_center=data_center)
 
 
-NAMED = 60
-"""How many components a panel names; what is not healthy comes first."""
+NAMED, GROUPS = 60, 30
+"""How many components a panel names, what is not healthy first, and how many groups it has."""
 
 
 def _health(request: HttpRequest, by: str, title: str, **page: Any) -> ui.Panel | None:
@@ -54,7 +54,12 @@ def _health(request: HttpRequest, by: str, title: str, **page: Any) -> ui.Panel 
         (names[slug], whole, f"{reverse('component-list')}?{urlencode({by: slug} | narrow)}")
         for slug, whole in sorted(groups.items(), key=lambda group: str(names[group[0]]))
     ]
-    return ui.Panel(title, "observability/health_panel.html", {"groups": ordered}, slug="health", icon="heartbeat")
+    context = {
+        "groups": ordered[:GROUPS],
+        "more": ordered[GROUPS:],
+        "all": f"{reverse('component-list')}?{urlencode(narrow)}",
+    }
+    return ui.Panel(title, "observability/health_panel.html", context, slug="health", icon="heartbeat")
 
 
 @ui.panel("component-detail", order=10)

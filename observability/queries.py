@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.contrib.postgres.aggregates import ArrayAgg
 from django.db.models import Case, Count, Min, Q, QuerySet, Value, When
 
 from inventory.models import Component, DataCenter, Environment, Service
@@ -81,6 +80,10 @@ class Whole:
         return said(Counter(state_of(component) for component in self.components))
 
 
+PLACES = 6
+"""Data centers that a group names."""
+
+
 @dataclass
 class Sum:
     """Components of a group, summed up by the database; ``places`` counts them in each data center.
@@ -98,7 +101,7 @@ class Sum:
         self.counted[row["shown"]] += row["count"]
         self.places[row["data_center__name"] or "no data center"] += row["count"]
         self.oldest = min(filter(None, (self.oldest, row["oldest"])), default=None)
-        self.versions |= {version for version in row["versions"] or () if version}
+        self.versions |= {row["running"]} - {""}
 
     @property
     def total(self) -> int:
@@ -106,7 +109,12 @@ class Sum:
 
     @property
     def where(self) -> list[tuple[str, int]]:
-        return sorted(self.places.items())
+        """How many there are in each data center, the most first."""
+        return self.places.most_common(PLACES)
+
+    @property
+    def elsewhere(self) -> int:
+        return max(len(self.places) - PLACES, 0)
 
     @property
     def running(self) -> str:
@@ -126,13 +134,13 @@ def sums(rows: QuerySet[Component], by: str, show: int) -> dict[str, Sum]:
 
     Names ``show`` of them in all: what is not healthy comes first.
     """
-    running = Q(kind=Component.Kind.APP) & ~Q(health__version="")
-    facts = {"count": Count("pk"), "oldest": Min("health__observed_at")}
-    facts["versions"] = ArrayAgg("health__version", filter=running, distinct=True)
-    known = rows.annotate(shown=shown_state())
+    app = Q(kind=Component.Kind.APP, health__isnull=False)
+    running = Case(When(app, then="health__version"), default=Value(""))
+    known = rows.order_by().annotate(shown=shown_state(), running=running)
     found: dict[str, Sum] = {}
-    keys = (f"{by}__slug", "data_center__name", "shown")
-    for row in known.order_by(*keys).values(*keys).annotate(**facts):
+    # Grouped by version as well: an aggregate of distinct ones would sort every row.
+    keys = (f"{by}__slug", "data_center__name", "shown", "running")
+    for row in known.values(*keys).annotate(count=Count("pk"), oldest=Min("health__observed_at")):
         found.setdefault(row[f"{by}__slug"], Sum()).add(row)
     badness = Case(*(When(shown=state, then=Value(bad)) for state, bad in BADNESS.items()), default=Value(0))
     joined = known.select_related("environment", "service", "data_center", "health")

@@ -22,7 +22,7 @@ from inventory.actions.reload import RELOAD
 from inventory.catalog import compare, load
 from inventory.models import AppliedCatalog, Component, DataCenter, Dependency, Environment, Service
 from inventory.views.nouns import described, facts
-from inventory.views.tools import tools, watching
+from inventory.views.tools import rights, tools, watching
 from portal.errors import Invalid, Refused
 from portal.http import go, page
 from portal.lifecycle import authorize
@@ -79,7 +79,8 @@ def component_detail(request: HttpRequest, slug: str) -> HttpResponse:
     joined = ("environment", "service", "data_center", "server", "part_of", "health")
     rows = Component.objects.visible_to(request.user).select_related(*joined)
     rows = rows.annotate(needed=_links(request, source=OuterRef("pk")), needing=_links(request, target=OuterRef("pk")))
-    component: Any = get_object_or_404(rows.annotate(watched=watching(request)), slug=slug)
+    rows = rows.annotate(watched=watching(request), held=rights(request))
+    component: Any = get_object_or_404(rows, slug=slug)
     context = {"title": component.name, "component": component, "facts": facts(component)} | tools(request, component)
     context["environment"] = component.environment
     context["may_reload"] = component.kind == Component.Kind.APP and RELOAD.permission in context["held"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
 from django.urls import reverse
 
+from identity.models import EffectiveScope
 from inventory import addresses, lists
 from inventory.models import Watch
 
@@ -23,7 +25,9 @@ def estate(noun: str) -> dict[str, Any]:
 
 def tools(request: HttpRequest, obj: Any) -> dict[str, Any]:
     """Context of the page of ``obj``: the buttons to change and remove it, with the reason where one is of no use."""
-    held = request.user.get_all_permissions(obj)
+    held = getattr(obj, "held", None)
+    if held is None:
+        held = request.user.get_all_permissions(obj)
     declared = f"The catalog “{obj.declared_by}” declares it; change it there." if obj.declared_by else ""
     buttons = []
     for right, label, icon in ((EDIT, "Edit", "pencil"), (REMOVE, "Remove", "trash")):
@@ -36,3 +40,9 @@ def tools(request: HttpRequest, obj: Any) -> dict[str, Any]:
 def watching(request: HttpRequest) -> Exists:
     """Whether the reader watches a row, as part of the query for it."""
     return Exists(Watch.objects.filter(account=request.user.pk, object_id=OuterRef("pk")))
+
+
+def rights(request: HttpRequest) -> ArraySubquery:
+    """What the reader may do to a row that has a scope, as part of the query for it."""
+    held = EffectiveScope.objects.live().filter(account=request.user.pk, scope=OuterRef("scope"))
+    return ArraySubquery(held.values("action"))

@@ -128,8 +128,8 @@ class Table:
     @functools.cached_property
     def total(self) -> int:
         """How many rows match, counted up to ``COUNT_LIMIT`` + 1."""
-        some = self.matching[: COUNT_LIMIT + 1]
-        return some.count() if isinstance(some, QuerySet) else len(some)
+        rows = self.matching
+        return rows.order_by()[: COUNT_LIMIT + 1].count() if isinstance(rows, QuerySet) else len(rows)
 
     @property
     def total_label(self) -> str:

