@@ -7,16 +7,6 @@ dependents; the hub is the one with the most.
 
 from __future__ import annotations
 
-import argparse
-import statistics
-import time
-import tracemalloc
-from collections.abc import Callable
-from typing import Any
-
-from bench.stage import stage
-from bench.table import show
-
 SIZES = (1_000, 100_000)
 REPEATS = 5
 MODULE = 200
@@ -53,7 +43,8 @@ _DEPENDENCIES = """
     CREATE UNIQUE INDEX ON numbered (n);
     INSERT INTO inventory_dependency (id, declared_by, source_id, target_id, kind, relation, "group", needed, protocol,
                                       mode, description)
-    SELECT uuidv7(), '', source.id, target.id, drawn.kind, 'uses', CASE drawn.kind WHEN 'redundant' THEN 'pair' ELSE '' END,
+    SELECT uuidv7(), '', source.id, target.id, drawn.kind, 'uses',
+           CASE drawn.kind WHEN 'redundant' THEN 'pair' ELSE '' END,
            CASE drawn.kind WHEN 'redundant' THEN 1 END, '', '', ''
       FROM (SELECT n, (CASE WHEN random() < 0.1 THEN floor(random() * least(200, {size} / 10))
                             ELSE n / 200 * 200 + (n % 200 + 1 + floor(random() * 8)::int) % 200 END)::int AS target,
