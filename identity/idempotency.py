@@ -37,7 +37,7 @@ def once(request: Request, act: Callable[[], HttpResponse]) -> HttpResponse:
         raise Invalid(f"{HEADER} must be 1 to {LONGEST_KEY} printable characters.")
     digest = _digest(request)
     with transaction.atomic():
-        _claim(f"{account} {key}")
+        _claim(lock_of(account, key))
         mine = AnsweredRequest.objects.filter(account=account)
         before = mine.filter(key=key, at__gt=clock.now() - KEPT).first()
         if before is not None:
@@ -60,9 +60,13 @@ def _digest(request: Request) -> str:
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
 
 
-def _claim(name: str) -> None:
+def lock_of(account: Any, key: str) -> int:
+    """The number of the lock under which a request runs."""
+    return int.from_bytes(hashlib.sha256(f"{account} {key}".encode()).digest()[:8], signed=True)
+
+
+def _claim(number: int) -> None:
     """A lock that ends with the transaction, whatever happens to this process."""
-    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [number])
         if not cursor.fetchone()[0]:

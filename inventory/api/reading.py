@@ -131,12 +131,20 @@ def _window(keyset: Keyset, query: QueryDict, paths: list[str], limit: int) -> t
     """The rows of a page, each followed by its keys, and whether there are more before and after."""
     paths = [*paths, *keyset.fields]
     if token := query.get("before"):
-        nearest = list(keyset.before(keyset.read(token)[1]).values_list(*paths)[: limit + 1])
+        nearest = _first(keyset, keyset.before(keyset.read(token)[1]), paths, limit + 1)
         return nearest[limit - 1 :: -1] if len(nearest) > limit else nearest[::-1], len(nearest) > limit, True
     token = query.get("after")
     rows = keyset.after(keyset.read(token)[1]) if token else keyset.rows
-    found = list(rows.values_list(*paths)[: limit + 1])
+    found = _first(keyset, rows, paths, limit + 1)
     return found[:limit], bool(token), len(found) > limit
+
+
+def _first(keyset: Keyset, rows: QuerySet[Any], paths: list[str], many: int) -> list[Any]:
+    """The first rows. Where no index gives the order, other tables are joined only to those that are shown."""
+    if next(iter(keyset.fields)) in ("slug", "id"):
+        return list(rows.values_list(*paths)[:many])
+    shown = rows.model._base_manager.filter(pk__in=rows.values("pk")[:many]).order_by(*rows.query.order_by)
+    return list((shown if rows.query.standard_ordering else shown.reverse()).values_list(*paths))
 
 
 def _limit(query: QueryDict) -> int:

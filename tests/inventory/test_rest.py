@@ -3,10 +3,12 @@
 import json
 from urllib.parse import urlsplit
 
+import psycopg
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from identity import idempotency
 from identity.models import AnsweredRequest
 from inventory.filters import ComponentFilter, DataCenterFilter, DependencyFilter, EnvironmentFilter, ServiceFilter
 from inventory.models import NOUNS, Component, Dependency, Server
@@ -315,3 +317,14 @@ def test_statements_of_writing(ask, owner):
     assert count("post", ROOT, [row(f"n{number}") for number in range(200)]) == 13
     assert count("put", ROOT, [row(f"n{number}", version="2") for number in range(200)]) == 13
     assert Dependency.objects.count() == 0
+
+
+def test_while_the_first_one_runs_the_same_request_waits(ask, owner):
+    number = idempotency.lock_of(owner.pk, "k")
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [number])
+        refused = ask("post", ROOT, row(), Idempotency_Key="k")
+    assert (refused.status_code, refused.json()["detail"]) == (
+        409, "The same request still runs. Wait a moment, then send it again.",
+    )  # fmt: skip
+    assert ask("post", ROOT, row(), Idempotency_Key="k").status_code == 201

@@ -5,8 +5,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from inventory.actions.estate import change, create, write_many
-from inventory.models import Component, Dependency, Revision
-from inventory.writing import Stale
+from inventory.models import Component, DataCenter, Dependency, Revision
+from inventory.writing import Stale, stored
 from portal.errors import Conflict, Denied, Invalid
 from portal.models import Event
 from tests import world
@@ -302,3 +302,25 @@ def test_statements_do_not_grow_with_rows(owner):
     assert cost([row("a", version="2")]) == cost([row(f"b{n}", version="2") for n in range(300)]) == 11
     # Django removes in parts of a hundred.
     assert cost([row("a")], "remove") == cost([row(f"b{n}") for n in range(100)], "remove")
+
+
+def test_whoever_is_slower_is_told_and_leaves_nothing_behind(owner, monkeypatch):
+    """Both looked before either wrote: the unique key decides."""
+    write_many("component", [row("worker")], by=owner)
+    events = Event.objects.count()
+    monkeypatch.setattr(stored, "rows", lambda *args, **more: [])
+    with pytest.raises(Conflict) as refusal:
+        write_many("component", [row("other"), row("worker")], by=owner)
+    assert refusal.value.detail.startswith("Somebody else changed the same things")
+    assert (Component.objects.filter(name="other").exists(), Event.objects.count()) == (False, events)
+
+
+def test_in_an_empty_estate_a_right_on_everything_is_enough():
+    owner = world.account("owner", "administrator")
+    for noun in ("environment", "data-center", "service"):
+        create(noun, ONE_OF_EACH[noun], by=owner)
+    made = create("component", {"slug": "staging/us-west/play", "service": "play", "kind": "app"}, by=owner)
+    assert owner.has_perm("inventory.view", made)
+    assert [row.slug for row in DataCenter.objects.visible_to(owner)] == ["us-west"]
+    with pytest.raises(Denied):
+        create("service", {"slug": "x", "name": "X"}, by=world.account("nobody"))
