@@ -11,6 +11,8 @@ from django.utils.csp import CSP
 BASE_DIR = Path(__file__).resolve().parent.parent
 STATE_DIR = Path(os.environ.get("PORTAL_STATE", BASE_DIR / ".portal")).resolve()
 CATALOG_DIR = Path(os.environ.get("PORTAL_CATALOG", BASE_DIR / "catalog" / "edye")).resolve()
+# Git repositories from which a catalog may be read: name=repository#ref:folder, separated by commas.
+CATALOG_SOURCES = os.environ.get("PORTAL_CATALOG_SOURCES", "").split(",")
 DATA_CENTERS = os.environ.get("PORTAL_DATA_CENTERS", "us-central,us-east").split(",")  # each has a queue and collectors
 CONNECTIONS_FILE = Path(os.environ.get("PORTAL_CONNECTIONS", STATE_DIR / "lab" / "connections.json"))
 
@@ -162,6 +164,10 @@ SECURE_CSP = {
     "frame-ancestors": [CSP.NONE],
     "base-uri": [CSP.NONE],
 }
+
+# Up to this size an upload stays in memory; beyond it a catalog, which may hold secrets, is refused, not spooled.
+FILE_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024 * 1024
+FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.MemoryFileUploadHandler", "inventory.uploads.Spooled"]
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

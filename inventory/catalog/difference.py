@@ -25,6 +25,8 @@ __all__ = ["ORDER", "Change", "Difference", "compare", "declared", "keyed", "sto
 CREATE, CHANGE, REMOVE = "create", "change", "remove"
 _CHUNK = 2000
 Rows = dict[str, dict[str, Any]]
+Renamed = dict[str, dict[str, str]]
+"""Noun → key → the key that it will have."""
 
 
 @dataclass(frozen=True)
@@ -124,17 +126,27 @@ def stored(rows: models.QuerySet[Any] | None = None, *, noun: str = "") -> dict[
     }
 
 
-def _read(noun: Noun, rows: models.QuerySet[Any]) -> Iterator[tuple[Any, str, dict[str, Any]]]:
-    """Primary key, key and fields of each row, streamed."""
+def _read(
+    noun: Noun, rows: models.QuerySet[Any], renamed: Renamed | None = None
+) -> Iterator[tuple[Any, str, dict[str, Any]]]:
+    """Primary key, key and fields of each row, streamed. What it names is named as it will be called (``renamed``)."""
     columns, parts = noun.columns, len(noun.key_paths)
     paths = [*noun.key_paths, *(each.path for each in columns)]
     names = [each.name for each in columns]
+    names_now = {to: known for to, known in (renamed or {}).items() if known}
+    pointing = [column for column in columns if column.to in names_now]
+    first = "component" if noun.name == "endpoint" else "source"
     tidied = [(each.name, each.tidy) for each in columns if each.tidy.__name__ != "_same"]
     for pk, *values in rows.order_by().values_list("pk", *paths).iterator(_CHUNK):
         fields = dict(zip(names, values[parts:], strict=True))
         for name, tidy in tidied:
             fields[name] = tidy(fields[name])
-        yield pk, noun.keys(tuple(values[:parts])), fields
+        key = tuple(values[:parts])
+        for column in pointing:
+            fields[column.name] = names_now[column.to].get(fields[column.name], fields[column.name])
+        if pointing and parts == 2:
+            key = (fields[first], key[1] if first == "component" else fields["target"])
+        yield pk, noun.keys(key), fields
 
 
 def keyed(path: str, keys: list[str]) -> Q:
@@ -148,8 +160,9 @@ def compare(estate: Estate) -> Difference:
     changes: list[Change] = []
     gone: list[Change] = []
     problems: list[Problem] = [*standing.unresolved(estate)]
+    renamed: Renamed = {}
     for noun in NOUNS.values():
-        made, removed, foreign = _compare(estate, noun, wanted[noun.name])
+        made, removed, foreign = _compare(estate, noun, wanted[noun.name], renamed)
         changes += made
         gone = [*removed, *gone]
         problems += foreign
@@ -157,13 +170,15 @@ def compare(estate: Estate) -> Difference:
     return Difference(estate.catalog, (*changes, *gone), tuple(sorted(problems)))
 
 
-def _compare(estate: Estate, noun: Noun, wanted: Rows) -> tuple[list[Change], list[Change], list[Problem]]:
+def _compare(
+    estate: Estate, noun: Noun, wanted: Rows, renamed: Renamed
+) -> tuple[list[Change], list[Change], list[Problem]]:
     own = Q(declared_by=estate.catalog) if noun.name != "team" else Q(pk=None)
     asked = keyed(noun.key_paths[0], sorted({key.partition(HASH)[0].partition(ARROW)[0] for key in wanted}))
     found: dict[str, Change | None] = {}
     problems: list[Problem] = []
     absent: list[tuple[Any, str, dict[str, Any]]] = []
-    for pk, key, fields in _read(noun, noun.model._default_manager.filter(own | asked)):
+    for pk, key, fields in _read(noun, noun.model._default_manager.filter(own | asked), renamed):
         if key in wanted:
             found[key] = _change(noun.name, key, fields, wanted[key], pk)
             problems += _foreign(estate, noun, key, fields)
@@ -171,6 +186,7 @@ def _compare(estate: Estate, noun: Noun, wanted: Rows) -> tuple[list[Change], li
             absent.append((pk, key, fields))
     moved = _moved(noun, absent, wanted.keys() - found.keys(), wanted)
     found |= moved
+    renamed[noun.name] = {old: key for key, change in moved.items() for name, old, _ in change.fields if name == "slug"}
     made = [found[key] if key in found else _new(noun.name, key, wanted[key]) for key in wanted]
     still = {change.pk for change in moved.values()}
     removed = [Change(REMOVE, noun.name, key, pk=pk) for pk, key, _ in sorted(absent, key=_key) if pk not in still]

@@ -160,7 +160,8 @@ def _components(rows: QuerySet[Any] | None, endpoints: QuerySet[Any] | None) -> 
 
 
 def _dependencies(rows: QuerySet[Any] | None) -> Iterator[Row]:
-    source, targets = "", {}
+    source = ""
+    targets: dict[str, Any] = {}
     for _, fields in _read(NOUNS["dependency"], rows):
         if fields["source"] != source:
             if targets:

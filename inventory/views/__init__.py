@@ -1,5 +1,14 @@
 """Screens of inventory: what is there, and what can be done to it."""
 
+from inventory.views.catalog import (
+    catalog,
+    catalog_applied,
+    catalog_apply,
+    catalog_draft,
+    catalog_draft_apply,
+    catalog_export,
+    catalog_read,
+)
 from inventory.views.discovery import discovery_detail, discovery_list, discovery_verb
 from inventory.views.drift import drift_detail, drift_list, drift_proposal, drift_verb
 from inventory.views.editing import (
@@ -11,8 +20,6 @@ from inventory.views.editing import (
     revision_revert,
 )
 from inventory.views.estate import (
-    catalog,
-    catalog_apply,
     component_detail,
     data_center_detail,
     environment_detail,
@@ -36,7 +43,12 @@ from inventory.views.saved import view_edit, view_remove, view_save
 
 __all__ = [
     "catalog",
+    "catalog_applied",
     "catalog_apply",
+    "catalog_draft",
+    "catalog_draft_apply",
+    "catalog_export",
+    "catalog_read",
     "choices",
     "component_detail",
     "component_operate",

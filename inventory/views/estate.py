@@ -1,11 +1,9 @@
-"""Screens that answer “what is there?”: one service, component, environment or data center, and the catalog."""
+"""Screens that answer “what is there?”: one service, component, environment or data center."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
-from django.contrib import messages
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import OuterRef, Q
 from django.db.models.functions import JSONObject
@@ -14,18 +12,13 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET
 
-from inventory import forms
-from inventory.actions.catalog import PERMISSION, apply_catalog
 from inventory.actions.reload import RELOAD
-from inventory.catalog import compare, load
-from inventory.models import AppliedCatalog, Component, DataCenter, Dependency, Environment, Service
+from inventory.models import Component, DataCenter, Dependency, Environment, Service
 from inventory.views.nouns import described, facts
 from inventory.views.tools import rights, tools, watching
-from portal.errors import Invalid, Refused
-from portal.http import go, page
-from portal.lifecycle import authorize
+from portal.http import page
 
 LINKS = 30
 """How many dependencies a page names each way; the rest is in their list."""
@@ -106,27 +99,3 @@ def data_center_detail(request: HttpRequest, slug: str) -> HttpResponse:
     center = get_object_or_404(DataCenter.objects.visible_to(request.user), slug=slug)
     context = {"title": center.name, "facts": facts(center), "crumbs": [("Data centers", reverse("data-center-list"))]}
     return page(request, "inventory/data_center_detail.html", context | tools(request, center))
-
-
-@require_GET
-def catalog(request: HttpRequest) -> HttpResponse:
-    """What applying the catalog would change, or why it cannot be used."""
-    authorize(request.user, PERMISSION)
-    context: dict[str, Any] = {"title": "Catalog", "folder": settings.CATALOG_DIR.name}
-    context["history"] = AppliedCatalog.objects.all()[:10]
-    try:
-        context["difference"] = compare(load(settings.CATALOG_DIR))
-    except Refused as refusal:
-        context["error"] = refusal
-    return page(request, "inventory/catalog.html", context)
-
-
-@require_POST
-def catalog_apply(request: HttpRequest) -> HttpResponse:
-    """Make the difference that was read true."""
-    form = forms.ApplyCatalogForm(request.POST)
-    if not form.is_valid():
-        raise Invalid("Look at the difference first, then apply it.")
-    difference = apply_catalog(load(settings.CATALOG_DIR), by=request.user, **form.cleaned_data)
-    messages.success(request, f"The catalog was applied: {difference.summary}")
-    return go(request, reverse("catalog"))
