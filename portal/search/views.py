@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.apps import apps
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_POST, require_safe
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -34,12 +33,6 @@ def places(reader: Any, held: frozenset[str]) -> Iterator[Offer]:
             yield Offer(entry.label, url, entry.section)
 
 
-def _held(user: Any) -> list[str]:
-    """The actions that ``user`` holds on any scope."""
-    rows = apps.get_model("identity.EffectiveScope").objects.live().filter(account=user.pk)
-    return list(rows.order_by().values_list("action", flat=True).distinct())
-
-
 def _text(given: Any) -> str:
     text: str = given.get("q", "").strip()
     if len(text) > LONGEST or "\x00" in text:
@@ -56,7 +49,7 @@ def search(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"title": "Search", "q": text, "kind": registry.get(kind)}
     if isinstance(source := registry.get(kind), Source) and text:
         return page(request, "search.html", context | {"table": _listed(request, source)})
-    held = _held(request.user)
+    held = navigation.with_rights(request.user.pk).held
     if not text:
         actions = registry.get("action")
         offered = list(actions.made(request.user, frozenset(held))) if isinstance(actions, Offers) else []
@@ -134,7 +127,9 @@ class SearchApi(ViewSet):
             raise Invalid(f"The limit is a number from 1 to {MOST}.")
         if kind and kind not in registry:
             raise Invalid(f"There is no kind “{kind}” to search. Kinds: {', '.join(sorted(registry))}.")
-        found = find(request.user, _text(given), held=_held(request.user), kind=kind, limit=int(limit))
+        found = find(
+            request.user, _text(given), held=navigation.with_rights(request.user.pk).held, kind=kind, limit=int(limit)
+        )
         return Response(FoundSerializer(found).data)
 
 
