@@ -116,9 +116,10 @@ def page(noun: str, request: Request) -> dict[str, Any]:
     if text := query.get("q", "").strip():
         rows = _searched(noun, rows, text)
     keyset = Keyset(rows, _sort(noun, query), "slug")
-    found, earlier, later = _window(keyset, query, shaped.paths, limit)
-    keys = [tuple(row[len(shaped.paths) :]) for row in found]
-    results = shaped.rows([row[: len(shaped.paths)] for row in found], reader)
+    width = len(paths := shaped.paths)
+    found, earlier, later = _window(keyset, query, paths, limit)
+    keys = [row[width:] for row in (found[:1] + found[-1:])]
+    results = shaped.rows([row[:width] for row in found], reader)
     answer: dict[str, Any] = {
         "next": _address(request, "after", keyset.write(0, keys[-1])) if keys and later else None,
         "previous": _address(request, "before", keyset.write(0, keys[0])) if keys and earlier else None,
