@@ -13,7 +13,7 @@ from importlib import import_module
 
 from bench import table
 
-NAMES = ("start", "pages", "intake", "engine", "chaos", "inventory")
+NAMES = ("start", "pages", "intake", "engine", "chaos", "inventory", "graph")
 
 
 def main(words: list[str]) -> int:

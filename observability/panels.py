@@ -68,3 +68,28 @@ def component_health(request: HttpRequest, component: Component) -> ui.Panel | N
     health = queries.health_of(component)
     context = {"health": health, "latency": queries.latency(component) if health else []}
     return ui.Panel("Health", "observability/component_health.html", context, slug="health", icon="heartbeat")
+
+
+@ui.panel("component-detail", order=15)
+def component_consequences(request: HttpRequest, component: Component) -> ui.Panel:
+    """Where to ask what fails with it, what could have broken it, and what is around it."""
+    impact, around = reverse("component-impact", args=[component.slug]), urlencode({"focus": component.slug})
+    links = [
+        ("What breaks with it", impact),
+        ("What could have broken it", f"{impact}?direction=up"),
+        ("What is around it", f"{reverse('explorer')}?{around}"),
+    ]
+    return _links(links)
+
+
+@ui.panel("service-detail", order=15)
+@ui.panel("data-center-detail", order=15)
+@ui.panel("server-detail", order=15)
+@ui.panel("network-zone-detail", order=15)
+def consequences(request: HttpRequest, thing: Any) -> ui.Panel:
+    """Where to ask what fails with all that stands there or belongs to it."""
+    return _links([("What breaks with it", reverse(f"{thing.noun}-impact", args=[thing.slug]))])
+
+
+def _links(links: list[tuple[str, str]]) -> ui.Panel:
+    return ui.Panel("If it fails", "observability/links.html", {"links": links}, slug="consequences", icon="target")
