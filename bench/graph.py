@@ -61,7 +61,7 @@ _DEPENDENCIES = """
                             ELSE n / 200 * 200 + (n % 200 + 1 + floor(random() * 8)::int) % 200 END)::int AS target,
                    CASE WHEN random() < 0.5 THEN 'hard' WHEN random() < 0.6 THEN 'soft' ELSE 'redundant' END AS kind
               FROM generate_series(0, {size} - 1) n, generate_series(1, 4) turn
-             WHERE (n % 200 + 8 < 200 OR random() < 0.02) AND (turn < 4 OR random() < 0.45)) drawn
+             WHERE (n % 200 + 8 < 200 OR random() < 0.02) AND (turn < 4 OR n % 20 < 11)) drawn
       JOIN numbered source ON source.n = drawn.n JOIN numbered target ON target.n = drawn.target
      WHERE source.id <> target.id ON CONFLICT DO NOTHING;
     ANALYZE inventory_component; ANALYZE inventory_dependency; ANALYZE inventory_revision;

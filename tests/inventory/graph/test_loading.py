@@ -14,7 +14,7 @@ from inventory.models import Component, Dependency, Service
 from tests import world
 from tests.inventory.graph.oracle import failing, graphs
 
-FEW = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 pytestmark = pytest.mark.django_db
 
 

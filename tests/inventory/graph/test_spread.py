@@ -9,7 +9,7 @@ from inventory.graph.causes import causes
 from inventory.graph.spread import DEGRADED, DOWN, fail
 from tests.inventory.graph.oracle import compressed, failing, graphs
 
-MANY = settings(max_examples=300, deadline=None)
+MANY = settings(max_examples=150, deadline=None)
 
 
 @given(graphs(), st.data())
