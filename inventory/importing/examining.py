@@ -52,6 +52,7 @@ class Examination:
             given = self._given(rows)
             batch = check(self.known.noun, given, by=self.by, mode=self.mode, lock=self.lock, beside=beside)
             self._note(batch, rows)
+            self._note_further(batch, given, rows)
             self.counts["unchanged"] += len(batch.acting("same"))
             acting = zip(batch.acting("create", "change"), batch.changes, strict=True)
             yield batch, [self._changed(row, change, rows) for row, change in acting]
@@ -99,6 +100,22 @@ class Examination:
             if sentence.startswith(NOTHING_THERE):
                 sentence += self._suggestions.near(mistake.field, rows[mistake.index].given.get(mistake.field))
             faults.add(rows[mistake.index].line, mistake.field[:80], sentence)
+
+    def _note_further(self, batch: Batch, given: list[dict[str, Any]], rows: list[Row]) -> None:
+        """What else is wrong with rows of which something is: they are looked at once more without that."""
+        wrong: dict[int, set[str]] = {}
+        for mistake in batch.mistakes:
+            wrong.setdefault(mistake.index, set()).add(mistake.field.partition(".")[0])
+        for names in wrong.values():
+            names |= {"attributes"} if "kind" in names else set()
+        # Without its key a row is another one; what would be told of that is not true.
+        again = [index for index, names in wrong.items() if not names & {"", *self.known.key}]
+        if again and len(self.reading.faults.kept) < self.reading.faults.most:
+            less = [
+                {name: value for name, value in given[index].items() if name not in wrong[index]} for index in again
+            ]
+            further = check(self.known.noun, less, by=self.by, mode=self.mode, beside=batch.beside)
+            self._note(further, [rows[index] for index in again])
 
     def _changed(self, row: Any, change: Any, rows: list[Row]) -> Changed:
         self.counts[change.act] += 1

@@ -96,7 +96,7 @@ class _Once:
     def look(self, row: Row) -> None:
         """Note a row. Of one that stands somewhere the key is completed first."""
         if self.known.placed:
-            places.complete(batch.Row(0, row.given))
+            self._place(row.given)
         key = tuple(row.given.get(name) for name in self.known.key)
         if all(type(part) is str and part for part in key):
             self._once("key", key, row.line, self.known.key[0], self.known.label_of(row.given))
@@ -104,6 +104,14 @@ class _Once:
             if type(value := row.given.get(name)) is str and value:
                 self._once(name, value, row.line, name, value)
         self.wanted.update(value for name in self.inward if type(value := row.given.get(name)) is str)
+
+    def _place(self, given: dict[str, Any]) -> None:
+        """A slug says where something stands, so that empty cells beside it say nothing."""
+        if isinstance(slug := given.get("slug"), str) and slug.count("/") == 2:
+            for name in ("environment", "data_center", "name"):
+                if given.get(name) in (None, ""):
+                    given.pop(name, None)
+        places.complete(batch.Row(0, given))
 
     def _once(self, what: str, value: Any, line: int, column: str, said: str) -> None:
         first = self.seen[what].setdefault(value, line)
