@@ -243,8 +243,12 @@ class FindingFilter(django_filters.FilterSet):
 
     STATES = (("open", "Open"), ("exempt", "Exempted"), ("mended", "Mended"), ("all", "All"))
 
-    state = django_filters.ChoiceFilter(choices=STATES, method="by_state", empty_label=None, initial="open")
-    rule = django_filters.ChoiceFilter(choices=[(name, rule.title) for name, rule in RULES.items()])
+    state = django_filters.ChoiceFilter(
+        choices=STATES, method="by_state", label="State", empty_label=None, initial="open"
+    )
+    rule = django_filters.ChoiceFilter(
+        choices=[(name, rule.title) for name, rule in RULES.items()], empty_label="Any rule"
+    )
     environment = django_filters.ModelChoiceFilter(queryset=_visible(Environment), to_field_name="slug")
     service = django_filters.ModelChoiceFilter(queryset=_visible(Service), to_field_name="slug")
     component = django_filters.CharFilter(field_name="component__slug", label="Component")

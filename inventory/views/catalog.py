@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +15,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from inventory.actions.catalog import PERMISSION, apply_catalog
 from inventory.actions.drafts import draft_catalog
-from inventory.catalog import Difference, compare, export
+from inventory.catalog import Change, Difference, compare, export
 from inventory.forms import ApplyCatalogForm
 from inventory.forms.catalog import ExportForm, ReadCatalogForm
 from inventory.models import AppliedCatalog, CatalogDraft
@@ -27,18 +29,62 @@ from portal.models import Event
 from portal.ui.columns import Label
 
 ACTS = {"create": Label("Create", Tone.GOOD), "change": Label("Change", Tone.INFO), "remove": Label("Remove", Tone.BAD)}
+SHOWN = 120
 CRUMBS = [("Catalog", "/catalog/")]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A change as the list shows it."""
+
+    act: str
+    noun: str
+    key: str
+    change: Change
+
+    @property
+    def fields(self) -> list[tuple[str, str, str]]:
+        return fields_of(self.change)
+
+
+def fields_of(change: Change) -> list[tuple[str, str, str]]:
+    """Each field with its values before and after as texts; of a mapping only the entries that differ."""
+    found = []
+    for name, before, after in change.fields:
+        if not isinstance(after, dict):
+            found.append((name, _plain(before), _plain(after)))
+            continue
+        old = before or {}
+        differing = [key for key in sorted({*old, *after}) if old.get(key) != after.get(key)]
+        found += [(f"{name}: {key}", _plain(old.get(key)), _plain(after.get(key))) for key in differing]
+    return found
+
+
+def told(change: Change) -> str:
+    """The fields as one text, for files."""
+    return "; ".join(f"{name}: {before or '—'} → {after or '—'}" for name, before, after in fields_of(change))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        value = ", ".join(value)
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def changes_of(request: HttpRequest, difference: Difference) -> ui.Table:
     """The changes as a list: searched, narrowed to a noun and an act, and paged."""
     noun, act = request.GET.get("noun", ""), request.GET.get("act", "")
-    rows = [c for c in difference.changes if (not noun or c.noun == noun) and (not act or c.act == act)]
+    rows = [
+        Row(change.act, change.noun, change.key, change)
+        for change in difference.changes
+        if noun in ("", change.noun) and act in ("", change.act)
+    ]
     columns = [
-        ui.Column("act", "What", kind="badge", value=lambda change: ACTS[change.act], sort=False),
-        ui.Column("noun", "Noun"),
-        ui.Column("key", "Row", kind="code"),
-        ui.Column("fields", "Fields", template="inventory/change_cell.html", sort=False),
+        ui.Column("act", "What", kind="badge", value=lambda row: ACTS[row.act], sort=False),
+        ui.Column("noun", "Noun", minor=True),
+        ui.Column("key", "Row", template="inventory/change_cell.html"),
+        ui.Column("fields", "Fields", value=lambda row: told(row.change), sort=False, extra=True),
     ]
     return ui.Table(request, rows, columns, search=("key", "noun"), caption="Difference", empty="Nothing of this kind.")
 
@@ -72,7 +118,7 @@ def catalog_apply(request: HttpRequest) -> HttpResponse:
 def catalog_read(request: HttpRequest) -> HttpResponse:
     """Read a catalog from a repository or an upload; what it would change is then looked at."""
     authorize(request.user, PERMISSION)
-    form = ReadCatalogForm(request.POST or None, request.FILES or None)
+    form = ReadCatalogForm(*((request.POST, request.FILES) if request.method == "POST" else ()))
     context: dict[str, Any] = {"title": "Read a catalog", "form": form, "crumbs": CRUMBS}
     if request.method == "POST" and form.is_valid():
         try:
