@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import F, Value
+from django.db.models import Count, F, Value
 from django.db.models.functions import Concat
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.http import urlencode
 
 from incidents.models import Incident
 from incidents.views.incidents import severity_of
@@ -60,3 +61,15 @@ def _panel(rows: Any, title: str, href: str) -> ui.Panel | None:
         return None
     context = {"incidents": [(incident, severity_of(incident)) for incident in found]}
     return ui.Panel(title, "incidents/incident_panel.html", context, slug="incidents", icon="urgent", href=href)
+
+
+@ui.panel("dashboard-cells")
+def in_cells(request: HttpRequest, shown: Any) -> ui.Panel:
+    """How many incidents are open in each service of each environment."""
+    rows = Incident.objects.visible_to(request.user).open().order_by()
+    counted = rows.values_list("scope__environment", "scope__service").annotate(Count("pk"))
+    base = reverse("incident-list")
+    counts = {
+        (where, service): (many, f"{base}?{urlencode({'environment': where})}") for where, service, many in counted
+    }
+    return ui.Panel("Incidents", "", {"counts": counts})
