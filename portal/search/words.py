@@ -37,7 +37,8 @@ def read(text: str) -> Query:
     words = tuple(word[:MOST_LETTERS] for word in re.split(r"[\W_]+", text.lower()) if word)[:MOST_WORDS]
     parts = [f"'{word}'" for word in words]
     if words and len(words[-1]) >= LEAST_PREFIX:
-        parts[-1] += ":*"
+        # The word itself as well: of a beginning the planner does not know how many rows have it.
+        parts[-1] = f"({parts[-1]} | {parts[-1]}:*)"
     return Query(text, words, " & ".join(parts))
 
 
