@@ -132,5 +132,6 @@ class ImpactApi(ViewSet):
         return _answer(what_fails(request.user, lost_with(things)), given.validated_data)
 
 
-router.register(r"components/(?P<component>[0-9a-f-]{36})/impact", ComponentImpactApi, basename="component-impact")
+_KEY = "(?P<component>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})"
+router.register(f"components/{_KEY}/impact", ComponentImpactApi, basename="component-impact")
 router.register("impact", ImpactApi, basename="impact")
