@@ -63,7 +63,7 @@ def _panel(rows: Any, title: str, href: str) -> ui.Panel | None:
     return ui.Panel(title, "incidents/incident_panel.html", context, slug="incidents", icon="urgent", href=href)
 
 
-@ui.panel("dashboard-cells")
+@ui.panel("matrix-cells")
 def in_cells(request: HttpRequest, shown: Any) -> ui.Panel:
     """How many incidents are open in each service of each environment."""
     rows = Incident.objects.visible_to(request.user).open().order_by()

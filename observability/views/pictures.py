@@ -139,7 +139,8 @@ def matrix(request: HttpRequest) -> HttpResponse:
     if not narrowed.is_valid():
         raise Invalid("The matrix cannot be narrowed by that.")
     shown = services_by_environment(narrowed.qs, number)
-    queries.mark(shown, ui.panels_for(request, "dashboard-cells", shown))
+    for place in ("dashboard-cells", "matrix-cells"):
+        queries.mark(shown, ui.panels_for(request, place, shown))
     context = {"title": "Environments and services", "shown": shown, "filter": narrowed}
     context |= paged(request, number, shown.total)
     return page(request, "observability/matrix.html", context)

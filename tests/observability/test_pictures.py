@@ -39,7 +39,8 @@ def viewer():
 @pytest.fixture(autouse=True)
 def no_other_panels(monkeypatch):
     """Pages are counted without what apps above add to them."""
-    monkeypatch.setitem(_registry, "dashboard-cells", {})
+    for place in ("dashboard-cells", "matrix-cells"):
+        monkeypatch.setitem(_registry, place, {})
 
 
 @pytest.fixture
