@@ -2,7 +2,7 @@
 
 Modules of 200 components that mostly need each other, with one dependency in ten on a platform that all share; half are
 hard, three tenths soft, two tenths in groups of two of which one is needed; circles occur. A typical node has 5 to 50
-dependents; the hub is the one with the most.
+dependents; the hub is one whose failure reaches about half of the graph.
 """
 
 from __future__ import annotations
