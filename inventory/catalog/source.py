@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ MAX_FILES = 200
 MAX_FILE_BYTES = 8 * 1024 * 1024
 MAX_FOLDER_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 12
+_EXACT = 2**53
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 Path_ = tuple[str | int, ...]
 Files = Iterable[tuple[str, bytes | str]]
@@ -240,4 +242,5 @@ def _finite(text: str) -> float:
     # JSON, and so the database, has no infinity and no "not a number".
     if not math.isfinite(value := float(text.replace("_", ""))):
         raise ValueError(text)
-    return value
+    # The database keeps 1e23 as the whole number that it says; as a float it would never be equal to that again.
+    return value if abs(value) < _EXACT else int(Decimal(text.replace("_", "")))

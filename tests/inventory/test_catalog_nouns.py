@@ -204,6 +204,14 @@ def test_every_field_is_stored_as_declared(folder):
 
 
 @pytest.mark.django_db
+def test_a_large_number_is_the_same_when_it_comes_back(folder):
+    write(folder, {"all.yaml": WHOLE.replace("cost_center: 7", "cost_center: 1.0e+23, share: 0.1, small: 5.0e-324")})
+    apply_catalog(load(folder), by=SYSTEM)
+    assert Service.objects.get().custom == {"cost_center": 10**23, "share": 0.1, "small": 5e-324}
+    assert compare(load(folder)).changes == ()
+
+
+@pytest.mark.django_db
 def test_only_what_was_changed_is_remembered_as_changed(folder):
     apply_catalog(load(folder), by=SYSTEM)
     last = Revision.objects.latest("id").pk
