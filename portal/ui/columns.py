@@ -58,6 +58,12 @@ class Column:
         found = _get(row, f"get_{last}_display") or _get(row, last)
         return found() if callable(found) else found
 
+    @property
+    def classes(self) -> str:
+        """Only what a style sheet asks for: a list repeats it in every row."""
+        kind = f"cell-{self.kind}" if self.kind in ("number", "instant", "badge") else ""
+        return f"{kind} minor".strip() if self.minor else kind
+
     def href(self, row: Any) -> str:
         if not self.link:
             return ""

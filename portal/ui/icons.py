@@ -29,5 +29,7 @@ def icon(name: str, size: int = 16) -> SafeString:
         body = re.search(r"<svg[^>]*>(.*)</svg>", path.read_text(), re.DOTALL)
         lines = body.group(1).splitlines() if body else []
         drawing = "".join(line.strip().replace(" />", "/>") for line in lines if 'stroke="none"' not in line)
+        # Each path begins with an absolute move, so one of them all draws the same; pages carry dozens of icons.
+        drawing = drawing.replace('"/><path d="', "")
     facts = f'class="glyph" width="{int(size)}" height="{int(size)}" viewBox="0 0 24 24" aria-hidden="true"'
     return mark_safe(f"<svg {facts}>{drawing}</svg>")  # noqa: S308 (files of a locked package; the name is checked)
