@@ -13,7 +13,9 @@ from importlib import import_module
 
 from bench import table
 
-NAMES = ("start", "pages", "intake", "engine", "chaos", "inventory", "graph")
+NAMES = ("start", "pages", "intake", "engine", "chaos", "inventory", "graph", "import")
+# Not every name can be that of a module.
+MODULES = {"import": "import_csv"}
 
 
 def main(words: list[str]) -> int:
@@ -23,7 +25,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--note", default="", help="a sentence to keep with them")
     parser.add_argument("--seed", type=int, action="append", default=[], help="chaos: one run for each")
     parser.add_argument("--system", action="append", default=[], help="inventory: portal, netbox")
-    parser.add_argument("--size", type=int, action="append", default=[], help="inventory: components")
+    parser.add_argument("--size", type=int, action="append", default=[], help="inventory, import: components")
     options = parser.parse_args(words)
     if unknown := sorted(set(options.names) - set(NAMES)):
         parser.error(f"There is no measurement {', '.join(unknown)}. There are: {', '.join(NAMES)}.")
@@ -34,7 +36,7 @@ def main(words: list[str]) -> int:
         return max(subprocess.call(command) for command in alone)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is stopped
     (name,) = options.names
-    verdict = import_module(f"bench.{name}").main(options)
+    verdict = import_module(f"bench.{MODULES.get(name, name)}").main(options)
     if options.save:
         print(f"\nKept in {table.save(name, options.note)}.")
     return verdict or 0
