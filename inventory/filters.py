@@ -283,6 +283,8 @@ FILTERS: dict[str, type[django_filters.FilterSet]] = {
 class ChangeFilter(django_filters.FilterSet):
     """The difference of an import by what becomes of a row."""
 
+    act = django_filters.ChoiceFilter(choices=ImportChange.Act.choices, label="What", empty_label="all")
+
     class Meta:
         model = ImportChange
-        fields = {"act": ["exact"]}
+        fields = ["act"]

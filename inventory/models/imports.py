@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any, Self
 
@@ -189,3 +190,18 @@ class ImportChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.act} {self.key}"
+
+    @property
+    def shown(self) -> list[tuple[str, str, str]]:
+        """The fields as people read them; of a new row without its key."""
+        new = self.act == self.Act.CREATE
+        return [(name, _plain(before), _plain(after)) for name, before, after in self.fields
+                if not (new and after == self.key)]  # fmt: skip
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list) and value:
+        return ", ".join(map(str, value))
+    if value in (None, "", [], {}):
+        return "—"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

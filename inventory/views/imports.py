@@ -18,11 +18,12 @@ from inventory import lifecycle as states
 from inventory.actions import imports as verbs
 from inventory.forms import imports as forms
 from inventory.importing.guide import guide, template
+from inventory.lists import PLURALS
 from inventory.models import NOUNS, Import
 from portal import ui
 from portal.errors import Invalid, Refused
 from portal.http import go, page
-from portal.lifecycle import authorize
+from portal.lifecycle import Tone, authorize
 from portal.ui import export
 
 LIST = ("Imports", "import-list")
@@ -81,7 +82,7 @@ def import_detail(request: HttpRequest, pk: Any) -> HttpResponse:
     context: dict[str, Any] = {"title": one.name, "one": one, "crumbs": _crumbs()}
     if one.state == states.REFUSED:
         context["faults"] = fault_table(request, one)
-    elif one.state in states.SHOWN:
+    elif one.digest and not one.busy:
         context["changes"] = change_table(request, one)
     return page(request, "inventory/import_detail.html", context)
 
@@ -101,7 +102,7 @@ def change_table(request: HttpRequest, one: Import) -> ui.Table:
     """The difference, in the order of the file."""
     columns = [
         ui.Column("line", "Line", kind="number", sort=False, minor=True),
-        ui.Column("act", "What", sort=False),
+        ui.Column("act", "What", kind="badge", sort=False, value=_act),
         ui.Column("key", one.label.capitalize(), kind="code", sort=False),
         ui.Column("fields", "Fields", sort=False, value=said, template="inventory/import_fields.html"),
     ]
@@ -110,13 +111,13 @@ def change_table(request: HttpRequest, one: Import) -> ui.Table:
     return ui.Table(request, one.change_rows.all(), columns, empty="The file changes nothing.", **facts)
 
 
+def _act(row: Any) -> ui.Label:
+    return ui.Label(row.get_act_display(), Tone.GOOD if row.act == row.Act.CREATE else Tone.INFO)
+
+
 def said(row: Any) -> str:
     """The fields of a row in one line."""
-    return "; ".join(f"{name}: {_plain(before)} → {_plain(after)}" for name, before, after in row.fields)
-
-
-def _plain(value: Any) -> str:
-    return "—" if value in (None, "") else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return "; ".join(f"{name}: {before} → {after}" for name, before, after in row.shown)
 
 
 def _json(table: ui.Table) -> Iterator[str]:
@@ -155,4 +156,4 @@ def import_columns(request: HttpRequest, noun: str) -> HttpResponseBase:
         return export.answer(request, noun, "csv", template(noun))
     label = noun.replace("-", " ")
     context = {"title": f"Columns of a {label}", "noun": noun, "label": label, "lines": guide(noun)}
-    return page(request, "inventory/import_columns.html", context | {"nouns": list(NOUNS), "crumbs": _crumbs()})
+    return page(request, "inventory/import_columns.html", context | {"nouns": PLURALS.items(), "crumbs": _crumbs()})
