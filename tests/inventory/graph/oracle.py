@@ -44,7 +44,8 @@ def graphs(draw: st.DrawFn, most: int = 9) -> tuple[int, list[Need]]:
     """A few places that need each other in any way, circles included."""
     size = draw(st.integers(1, most))
     pairs = [(source, target) for source in range(size) for target in range(size) if source != target]
-    chosen = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=3 * size)) if pairs else []
+    least = min(len(pairs), size)  # fewer would hardly ever make a group of several
+    chosen = draw(st.lists(st.sampled_from(pairs), unique=True, min_size=least, max_size=3 * size)) if pairs else []
     kinds = st.sampled_from(["hard", "soft", "a", "a", "b"])
     return size, [(source, target, draw(kinds), draw(st.integers(1, 3))) for source, target in chosen]
 

@@ -16,7 +16,7 @@ MANY = settings(max_examples=150, deadline=None)
 @MANY
 def test_failures_spread_as_the_rules_say(drawn, data):
     size, needs = drawn
-    failed = data.draw(st.sets(st.integers(0, size - 1), max_size=3))
+    failed = data.draw(st.sets(st.integers(0, size - 1), min_size=1, max_size=3))
     outcome = fail(compressed(size, needs), failed)
     state, since = failing(size, needs, failed)
     assert [outcome.of(place) for place in range(size)] == state
