@@ -16,7 +16,7 @@ from tests import world
 from tests.inventory.folders import write
 from tests.inventory.screens import browser
 from tests.inventory.test_catalog_nouns import OTHER, WHOLE
-from tests.inventory.test_catalog_properties import FAST, TEXT, estates, scattered
+from tests.inventory.test_catalog_properties import FAST, POOLED, TEXT, estates, scattered
 
 pytestmark = pytest.mark.django_db
 PLAIN = st.recursive(
@@ -51,6 +51,7 @@ def rich(draw):
     return drawn
 
 
+@POOLED
 @FAST
 @given(drawn=rich(), seed=st.integers(0, 2**16))
 def test_an_exported_estate_loads_without_a_difference(tmp_path, drawn, seed):
