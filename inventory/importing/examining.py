@@ -78,7 +78,7 @@ class Examination:
     def _stored(self, rows: list[Row], names: list[str]) -> dict[Any, dict[str, Any]]:
         slugs = [slug for row in rows if isinstance(slug := row.given.get("slug"), str) and "\x00" not in slug]
         model: Any = self.known.model
-        found = model._base_manager.filter(slug__in=slugs).order_by("pk").values("slug", *names)
+        found = model._base_manager.filter(slug__among=slugs).order_by("pk").values("slug", *names)
         return {each["slug"]: each for each in (found.select_for_update() if self.lock else found)}
 
     def _laid(self, row: Row, stored: dict[str, Any]) -> dict[str, Any]:

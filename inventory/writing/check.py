@@ -10,7 +10,14 @@ from uuid import UUID
 from django.db.models import Q
 from uuid_utils.compat import uuid7
 
-from inventory.writing import places, removal, rights, rules, stored
+from inventory.writing import (
+    among,  # noqa: F401 (the lookup)
+    places,
+    removal,
+    rights,
+    rules,
+    stored,
+)
 from inventory.writing.batch import Batch, Mode, Row, Target
 from inventory.writing.declarations import KEPT, declaration
 from inventory.writing.fields import Wrong
@@ -102,7 +109,7 @@ def _find(batch: Batch, *, lock: bool) -> None:
     by_slug = batch.declaration.key == ("slug",)
     ids = {row.id for row in batch.sound() if row.id}
     slugs = {row.given["slug"] for row in batch.sound() if by_slug and row.given.get("slug")}
-    wanted = (Q(pk__in=ids) if ids else Q()) | (Q(slug__in=slugs) if slugs else Q())
+    wanted = (Q(pk__among=ids) if ids else Q()) | (Q(slug__among=slugs) if slugs else Q())
     found = stored.rows(batch.declaration, wanted, lock=lock) if wanted else []
     _match(batch, found, [row for row in batch.sound() if row.id or by_slug])
 

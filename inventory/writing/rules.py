@@ -111,7 +111,7 @@ def _once(batch: Batch, name: str) -> None:
     if not rows:
         return
     model = batch.declaration.model
-    taken = model._base_manager.filter(**{f"{name}__in": {row.values[name] for row in rows}}).values_list(name, "pk")
+    taken = model._base_manager.filter(**{f"{name}__among": {row.values[name] for row in rows}}).values_list(name, "pk")
     owners: dict[Any, Any] = dict(taken)
     for row in rows:
         if owners.setdefault(row.values[name], row.id) != row.id:

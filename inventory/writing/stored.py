@@ -65,4 +65,4 @@ def _targets(noun: str, model: type[models.Model], slugs: Iterable[str], by: Any
         "target_environment": F("environment_id") if "environment" in has else nothing,
         "target_scope": F("scope_id") if "scope" in has else nothing,
     }
-    return query.order_by().filter(slug__in=slugs).annotate(**columns).values_list(*columns)
+    return query.order_by().filter(slug__among=slugs).annotate(**columns).values_list(*columns)

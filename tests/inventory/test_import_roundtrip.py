@@ -89,7 +89,7 @@ def owner(db):
     return world.account("owner", "operations_owner")
 
 
-def comes_back(owner, noun, address):
+def prove_that_it_comes_back(owner, noun, address):
     for form in WRITERS:
         file = browser(owner).get(f"/{address}/?export={form}").getvalue()
         one = checked(file, owner, noun, format=form)
@@ -104,14 +104,14 @@ def test_what_was_exported_is_imported_without_a_change(owner, rows):
     facts = {"kind": "app", "service": "api"}
     components = [{"slug": f"{PLACE}/c{place}", **facts, **row} for place, row in enumerate(rows)]
     write_many("component", components, by=SYSTEM)
-    comes_back(owner, "component", "components")
+    prove_that_it_comes_back(owner, "component", "components")
 
 
 def test_so_is_every_other_noun(owner):
     for noun in set(NOUNS) - {"component"}:
         write_many(noun, [SAMPLES[noun]], by=SYSTEM)
     for noun in set(NOUNS) - {"component"}:
-        comes_back(owner, noun, PLACES[noun][0])
+        prove_that_it_comes_back(owner, noun, PLACES[noun][0])
 
 
 SAMPLES = {
