@@ -259,9 +259,8 @@ def test_no_secret_of_a_state_is_ever_kept_or_said(estate, caplog, capsys, tmp_p
     owner = world.account("owner", "administrator")
     client = browser(owner)
     data = json.dumps(state).encode()
-    said = []
-    for wrong in (data[:-20], data.replace(b'"version": 4', b'"version": 3'), b"[" + data + b"]", data[10:]):
-        said.append(upload(client, wrong))
+    wrong = (data[:-20], data.replace(b'"version": 4', b'"version": 3'), b"[" + data + b"]", data[10:])
+    said = [upload(client, each) for each in wrong]
     assert all(answer.status_code == 422 for answer in said)
     answer = upload(client, data)
     assert answer.status_code == 303, answer.content

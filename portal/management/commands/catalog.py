@@ -38,7 +38,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, act: str, **options: Any) -> None:
         try:
             if act == "export":
-                return self._export(options)
+                self._export(options)
+                return
             reading = _read(options)
             difference = self._compared(act, reading, options["expected"])
         except Refused as refusal:
