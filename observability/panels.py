@@ -38,7 +38,7 @@ def data_center_health(request: HttpRequest, data_center: DataCenter) -> ui.Pane
     return _health(request, "environment", "Components", data_center=data_center)
 
 
-NAMED, GROUPS = 60, 30
+NAMED, GROUPS = 40, 30
 """How many components a panel names, what is not healthy first, and how many groups it has."""
 
 

@@ -12,7 +12,7 @@ from django.db.models import Case, Count, Min, Q, QuerySet, Value, When
 
 from inventory.models import Component, DataCenter, Environment, Service
 from observability.health import BADNESS, DEGRADED, DOWN, STATES, UNKNOWN, worst
-from observability.models import ComponentHealth, Sample, shown_state
+from observability.models import STALE_AFTER, ComponentHealth, Sample, shown_state
 from portal import clock
 from portal.lifecycle import State
 from portal.ui import Panel
@@ -80,6 +80,8 @@ class Whole:
         return said(Counter(state_of(component) for component in self.components))
 
 
+MANY = 2000
+"""With more components than this only those that are ill are named."""
 PLACES = 6
 """Data centers that a group names."""
 
@@ -144,6 +146,9 @@ def sums(rows: QuerySet[Component], by: str, show: int) -> dict[str, Sum]:
         found.setdefault(row[f"{by}__slug"], Sum()).add(row)
     badness = Case(*(When(shown=state, then=Value(bad)) for state, bad in BADNESS.items()), default=Value(0))
     joined = known.select_related("environment", "service", "data_center", "health")
+    if sum(whole.total for whole in found.values()) > MANY:  # putting all in order would cost more than it tells
+        since = clock.now() - STALE_AFTER
+        joined = joined.filter(health__state__in=(DOWN, DEGRADED), health__observed_at__gt=since)
     for component in joined.order_by(badness.desc(), "slug")[:show] if found else ():
         found[getattr(component, by).slug].components.append(component)
     return found

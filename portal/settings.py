@@ -304,3 +304,4 @@ LOGGING = {
     },
     "root": {"handlers": ["stderr"], "level": os.environ.get("PORTAL_LOG_LEVEL", "INFO")},
 }
+FILTERS_EMPTY_CHOICE_LABEL = "Any"

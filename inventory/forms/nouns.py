@@ -118,6 +118,7 @@ def fields_of(known: Declaration) -> dict[str, forms.Field]:
 
 
 FIRST = ("kind", "name", "slug", "environment", "service", "data_center", "source", "relation", "target", "component")
+LAST = ("description", "tags", "custom")
 
 
 class NounForm(forms.Form):
@@ -141,7 +142,8 @@ class NounForm(forms.Form):
             if shape.get("type") == "boolean":
                 made = forms.TypedChoiceField(choices=FLAG, required=False, coerce="yes".__eq__, label=made.label)
             self.fields[ATTRIBUTE + name] = made
-        self.order_fields([name for name in FIRST if name in self.fields])
+        last = [name for name in LAST if name in self.fields]
+        self.order_fields([*(name for name in [*FIRST, *self.fields] if name not in last), *last])
         self.fields["reason"] = forms.CharField(
             max_length=1000, required=False, help_text="What the others should know."
         )

@@ -49,7 +49,7 @@ class Entry:
 
     @property
     def who(self) -> str:
-        return self.event.actor_label if self.event else "Outside the portal"
+        return f"by {self.event.actor_label}" if self.event else "outside the portal"
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _changes(revision: Revision, state: dict[str, Any], names: Names) -> list[Ch
     changes: list[Change] = []
     for name, old, new in pairs:
         if name not in UNTOLD and _said(old) != _said(new):
-            changes += _told(name, names.say(name, old), names.say(name, new))
+            changes += _told(names, name, names.say(name, old), names.say(name, new))
     return sorted(changes, key=lambda change: change.label)
 
 
@@ -133,10 +133,10 @@ def _worded(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict) and value else _said(value)
 
 
-def _told(name: str, old: Any, new: Any) -> list[Change]:
+def _told(names: Names, name: str, old: Any, new: Any) -> list[Change]:
     """A field in words; what is in attributes and custom fields one by one."""
     if name not in ("attributes", "custom"):
-        return [Change(name.removesuffix("_id").replace("_", " ").capitalize(), _worded(old), _worded(new))]
+        return [Change(names.label(name), _worded(old), _worded(new))]
     was, now = old or {}, new or {}
     titles = {key: shape.get("title", key) for spec in kinds.KINDS.values() for key, shape in spec.attributes.items()}
     inner = [key for key in {**was, **now} if was.get(key) != now.get(key)]

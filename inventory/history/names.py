@@ -20,6 +20,9 @@ class Names:
         fields = [field for field in model._meta.concrete_fields if isinstance(field, models.ForeignKey)]
         fields = [field for field in fields if field.name != "scope"]
         self.targets: dict[str, Any] = {field.attname: field.related_model for field in fields}
+        self.choices = {
+            field.attname: dict(field.flatchoices) for field in model._meta.concrete_fields if field.choices
+        }
         self.known: dict[str, str] = {}
 
     def learn(self, rows: Iterable[dict[str, Any]]) -> None:
@@ -56,8 +59,15 @@ class Names:
         return {str(pk): f"{(before or {}).get('slug') or (before or {}).get('name')} (removed)"
                 for pk, before in rows.values_list("object_id", "before")}  # fmt: skip
 
+    def label(self, column: str) -> str:
+        """What people call ``column``."""
+        name = column.removesuffix("_id") if column in self.targets else column
+        return name.replace("_", " ").capitalize()
+
     def say(self, column: str, value: Any) -> Any:
         """What stands for ``value`` of ``column``."""
+        if column in self.choices:
+            return self.choices[column].get(value, value)
         if column not in self.targets or value is None:
             return value
         return self.known.get(value, UNSEEN)

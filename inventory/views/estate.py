@@ -15,13 +15,23 @@ from django.utils.http import urlencode
 from django.views.decorators.http import require_GET
 
 from inventory.actions.reload import RELOAD
-from inventory.models import Component, DataCenter, Dependency, Environment, Service
+from inventory.models import Component, DataCenter, Dependency, Endpoint, Environment, Service
 from inventory.views.nouns import described, facts
 from inventory.views.tools import rights, tools, watching
 from portal.http import page
 
 LINKS = 30
 """How many dependencies a page names each way; the rest is in their list."""
+
+
+PORTS = ArraySubquery(
+    Endpoint.objects.filter(component=OuterRef("pk"))
+    .order_by("port", "name")
+    .values(told=JSONObject(**{name: name for name in ("id", "name", "protocol", "host", "port", "path", "tls")}))[
+        :LINKS
+    ]
+)
+"""The endpoints of a component as part of the query for it."""
 
 
 def _links(request: HttpRequest, *narrow: Q, **ends: Any) -> ArraySubquery:
@@ -72,7 +82,7 @@ def component_detail(request: HttpRequest, slug: str) -> HttpResponse:
     joined = ("environment", "service", "data_center", "server", "part_of", "health")
     rows = Component.objects.visible_to(request.user).select_related(*joined)
     rows = rows.annotate(needed=_links(request, source=OuterRef("pk")), needing=_links(request, target=OuterRef("pk")))
-    rows = rows.annotate(watched=watching(request), held=rights(request))
+    rows = rows.annotate(watched=watching(request), held=rights(request), ports=PORTS)
     component: Any = get_object_or_404(rows, slug=slug)
     context = {"title": component.name, "component": component, "facts": facts(component)} | tools(request, component)
     context["environment"] = component.environment

@@ -17,6 +17,8 @@ from observability.queries import KINDS
 from portal import ui
 from portal.http import page
 
+SERVICES = 30
+"""Services on a page: each has a cell in every environment."""
 NAMED = 500
 """With more components than this the dashboard counts them instead of naming each."""
 
@@ -44,7 +46,9 @@ def service_list(request: HttpRequest) -> HttpResponse:
 
     columns = list(lists.COLUMNS["service"])
     columns[4:4] = [_in(environment, cells) for environment in environments]
-    table = lists.table(request, "service", topic="observability.health", order="tier", columns=columns)
+    table = lists.table(
+        request, "service", topic="observability.health", order="tier", columns=columns, page_size=SERVICES
+    )
     context = {"title": "Services", "table": table, "may_create": any(verb == "Edit" for verb, _ in table.bulk)}
     return page(request, "observability/service_list.html", context)
 

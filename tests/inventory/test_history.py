@@ -49,7 +49,7 @@ def test_each_change_says_what_was_and_what_became(owner, cache):
     ]
     assert ("Environment", None, "production") in told(found)[2]
     assert ("Memory limit in MB", None, 64) in told(found)[2]
-    assert [entry.who for entry in found.entries] == ["Owner"] * 3
+    assert [entry.who for entry in found.entries] == ["by Owner"] * 3
     assert [entry.event.reason for entry in found.entries] == ["", "Upgrade.", "Sessions."]
 
 
@@ -57,8 +57,8 @@ def test_each_change_says_what_was_and_what_became(owner, cache):
 def test_what_was_written_past_the_portal_says_so(owner, cache):
     Component.objects.filter(pk=cache.pk).update(version="9")
     newest, first = history("component", cache.pk, owner).entries
-    assert (newest.event, newest.who) == (None, "Outside the portal")
-    assert first.who == "Owner"
+    assert (newest.event, newest.who) == (None, "outside the portal")
+    assert first.who == "by Owner"
     page = browser(owner).get(reverse("component-history", args=[cache.slug])).content.decode()
     assert "No event tells of it" in page
     assert "Sessions." in page
