@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator
 
+import psycopg_pool.base
 import pytest
 from django.conf import settings
 from django.core.cache import cache
@@ -104,6 +106,12 @@ def _a_pool_for_each_module() -> Iterator[None]:
     connection.close()
     if connection.settings_dict["OPTIONS"].get("pool"):
         connection.close_pool()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _random_numbers_of_its_own_for_the_pool() -> None:
+    """Its threads draw some whenever a connection is made; in the midst of a property test that upsets Hypothesis."""
+    psycopg_pool.base.random = random.Random().random  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)

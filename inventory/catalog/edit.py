@@ -6,13 +6,14 @@ from typing import Any
 
 import yaml
 
+from inventory.catalog.dumping import dump
+
 Path = tuple[str, ...]
 
 
 def flow(value: Any) -> str:
     """A value as it stands in a flow mapping."""
-    dumped: str = yaml.safe_dump([value], default_flow_style=True, width=10**9, allow_unicode=True, sort_keys=False)
-    return dumped.strip()[1:-1]
+    return dump([value], default_flow_style=True, width=10**9, sort_keys=False).strip()[1:-1]
 
 
 def put(text: str, path: Path, value: Any) -> str:

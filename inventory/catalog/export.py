@@ -15,6 +15,7 @@ import yaml
 from django.db.models import QuerySet
 
 from inventory.catalog.difference import keyed
+from inventory.catalog.dumping import dump
 from inventory.catalog.nouns import KEY, NOUNS, Noun
 from inventory.models import Component, Dependency, Endpoint
 
@@ -35,8 +36,8 @@ def text(content: dict[str, Any]) -> str:
     """Plain values as YAML in the form of catalog files: rows as blocks, what is in them on one line."""
     # A mapping of plain values would become one line even when it is the whole file.
     rows = any(isinstance(value, dict) for value in content.values())
-    options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": _WIDTH}
-    return str(yaml.dump(content, Dumper=_Dumper, default_flow_style=None if rows else False, **options))
+    style = {"sort_keys": False, "width": _WIDTH, "default_flow_style": None if rows else False}
+    return dump(content, Dumper=_Dumper, **style)
 
 
 def whole(catalog: str, actor: Any, *, by: str | None = None, **where: str) -> Iterator[str]:

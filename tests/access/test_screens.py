@@ -134,6 +134,6 @@ def test_lists_take_the_same_queries_however_long(client, cast, granted, django_
     enter(client, cast.owner)
     for path in ("/access-requests/", "/grants/"):
         client.get(path)
-        with django_assert_num_queries(6):
+        with django_assert_num_queries(7):
             page = client.get(path).content.decode()
         assert page.count(f'href="{path}ACC-') == count

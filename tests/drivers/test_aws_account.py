@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 
 import pytest
 
@@ -20,6 +21,8 @@ EAST, WEST = "us-east-1", "us-west-2"
 def facts(tmp_path_factory):
     with aws_moto.serving(tmp_path_factory.mktemp("aws")) as common:
         facts = {**common, "region": EAST, "regions": [EAST, WEST]}
+        # What other tests made in this process is in moto's memory still.
+        urllib.request.urlopen(urllib.request.Request(f"{facts['endpoint_url']}/moto-api/reset", method="POST")).close()
         _build(facts)
         yield facts
 

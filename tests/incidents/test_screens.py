@@ -29,7 +29,7 @@ def test_the_list_costs_the_same_for_one_and_three(estate, page, client, count, 
     for place in ("api", "play", "cloud")[:count]:
         states.classified(estate, component=world.component(f"production/us-central/{place}"))
     page(estate.viewer, "/incidents/")
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         answer = client.get("/incidents/")
     assert answer.content.decode().count("Something is wrong") == count
     assert len(answer.content) < 60_000

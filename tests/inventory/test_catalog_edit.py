@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inventory.catalog import edit
+from inventory.catalog.dumping import dump
 
 TEXT = """\
 # the estate
@@ -64,6 +65,10 @@ def test_an_entry_goes_with_its_lines(path, old, new):
     assert edit.without(TEXT, path) == TEXT.replace(old, new, 1)
 
 
+def test_a_sign_that_yaml_reads_as_a_space_is_escaped():
+    assert yaml.safe_load(edit.put(TEXT, ("catalog",), "a\x85é"))["catalog"] == "a\x85é"
+
+
 def test_an_empty_file_gets_a_section():
     assert yaml.safe_load(edit.put("", ("components", "a/b/c"), {"name": "x"})) == {
         "components": {"a/b/c": {"name": "x"}}
@@ -80,8 +85,8 @@ ROWS = st.dictionaries(NAMES, st.dictionaries(NAMES, LEAVES, min_size=1, max_siz
 @settings(max_examples=150, deadline=None)
 @given(ROWS, st.booleans(), st.booleans(), NAMES, NAMES, LEAVES)
 def test_whatever_the_style_the_values_are_as_if_they_had_been_set(rows, block, lines, key, name, value):
-    style = {"default_flow_style": False if block else None, "sort_keys": False, "allow_unicode": True}
-    text = yaml.safe_dump({"first": 1, "rows": rows, "last": [1]} if lines else {"rows": rows}, **style)
+    style = {"default_flow_style": False if block else None, "sort_keys": False}
+    text = dump({"first": 1, "rows": rows, "last": [1]} if lines else {"rows": rows}, **style)
     wanted = {key: {**row} for key, row in rows.items()}
     wanted.setdefault(key, {})[name] = value
     assert yaml.safe_load(edit.put(text, ("rows", key, name), value))["rows"] == wanted

@@ -22,7 +22,7 @@ from tests.operations.worlds import drive
 
 pytestmark = pytest.mark.django_db
 PLANS, FORM = 5, 6
-API_PLANS = 2
+API_PLANS = 3
 KIND, RISKY = "knob.turn", "knob.smash"
 
 

@@ -14,7 +14,7 @@ from tests import world
 from tests.operations.counting import KIND, Counting
 
 pytestmark = pytest.mark.django_db
-LIST, DETAIL = 6, 8
+LIST, DETAIL = 7, 8
 API = "/api/v1/schedules/"
 WINTER = datetime(2027, 1, 11, 12, tzinfo=UTC)
 

@@ -15,7 +15,7 @@ from tests.operations.worlds import drive
 pytestmark = pytest.mark.django_db
 # Environments to choose from, and queues nobody serves: asked for by the first of many lists only.
 REMEMBERED = 2
-LIST, DETAIL = 6, 10
+LIST, DETAIL = 7, 10
 
 
 @pytest.fixture

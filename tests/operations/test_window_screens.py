@@ -13,7 +13,7 @@ from portal import clock
 from tests import world
 
 pytestmark = pytest.mark.django_db
-LIST, DETAIL = 7, 9
+LIST, DETAIL = 8, 9
 API = "/api/v1/windows/"
 HOUR = timedelta(hours=1)
 
