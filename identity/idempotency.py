@@ -27,15 +27,18 @@ KEPT = timedelta(days=1)
 HEADERS = ("Content-Type", "ETag", "Location")
 
 
-def once(request: Request, act: Callable[[], HttpResponse]) -> HttpResponse:
-    """Do ``act`` and answer, or answer as before. Without the header it is simply done."""
+def once(request: Request, act: Callable[[], HttpResponse], *, sent: Any = None) -> HttpResponse:
+    """Do ``act`` and answer, or answer as before. Without the header it is simply done.
+
+    ``sent``: what tells this request from another one, where its body is a file; by default the body.
+    """
     key = request.headers.get(HEADER)
     if key is None:
         return act()
     account: Any = request.user.pk
     if not 0 < len(key) <= LONGEST_KEY or not key.isprintable():
         raise Invalid(f"{HEADER} must be 1 to {LONGEST_KEY} printable characters.")
-    digest = _digest(request)
+    digest = _digest(request, request.data if sent is None else sent)
     with transaction.atomic():
         _claim(lock_of(account, key))
         mine = AnsweredRequest.objects.filter(account=account)
@@ -55,8 +58,8 @@ def once(request: Request, act: Callable[[], HttpResponse]) -> HttpResponse:
     return response
 
 
-def _digest(request: Request) -> str:
-    facts = [request.method, request.get_full_path(), request.data]
+def _digest(request: Request, sent: Any) -> str:
+    facts = [request.method, request.get_full_path(), sent]
     return hashlib.sha256(msgspec.json.encode(facts)).hexdigest()
 
 

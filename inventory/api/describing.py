@@ -17,7 +17,7 @@ from portal.api import REFUSALS, Problem
 
 _TEXT, _WHOLE, _TRUTH = OpenApiTypes.STR, OpenApiTypes.INT, OpenApiTypes.BOOL
 _MATCH = OpenApiParameter("If-Match", _TEXT, "header", description="The `ETag` that was read; 412 when it is outdated.")
-_KEY = OpenApiParameter("Idempotency-Key", _TEXT, "header", description="Sent again, the request changes nothing.")
+KEY = OpenApiParameter("Idempotency-Key", _TEXT, "header", description="Sent again, the request changes nothing.")
 _DRY = OpenApiParameter("dry_run", _TRUTH, description="Only tell what would change.")
 
 
@@ -81,7 +81,7 @@ def described[C: type](noun: str, view: C) -> C:
     tell = {
         "list": _route(f"List {plural}", _listing(noun), page),
         "retrieve": _route(f"One {label}", _shape(noun), row),
-        "create": _route(f"Create one {label}, or a list of them", [*shaped, _KEY], row, either, code=201),
+        "create": _route(f"Create one {label}, or a list of them", [*shaped, KEY], row, either, code=201),
         "update": _route(f"Replace one {label}", guarded, row, body),
         "partial_update": _route(f"Change one {label}", guarded, row, body),
         "destroy": _route(f"Remove one {label}", [_DRY, _MATCH], None, code=204),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import IO, Any
 
 from django.core.files.uploadedfile import UploadedFile
+from django.http import HttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -13,7 +15,10 @@ from rest_framework.parsers import BaseParser, JSONParser, MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from identity.idempotency import once
 from inventory.actions import imports as verbs
+from inventory.api.describing import KEY
+from inventory.api.reading import as_json
 from inventory.importing import MOST_BYTES
 from inventory.models import NOUNS, Import, ImportChange, ImportFault
 from portal.api import REFUSALS, NounApi, Route, VerbInput, router
@@ -129,15 +134,21 @@ class ImportApi(NounApi):
 
     @extend_schema(
         request={"multipart/form-data": UploadInput, "text/csv": bytes, "application/yaml": bytes},
-        parameters=[OpenApiParameter(name, str) for name in ("noun", "mode", "format", "name")],
+        parameters=[KEY, *(OpenApiParameter(name, str) for name in ("noun", "mode", "format", "name"))],
         responses={201: ImportSerializer, **REFUSALS},
         summary="Send a file",
     )
-    def create(self, request: Request) -> Response:
+    def create(self, request: Request) -> HttpResponse:
         """Take a file, as a form or as the body with ``?noun=`` and ``?mode=``. It is checked in the background."""
-        one = verbs.upload(by=request.user, **_sent(request))
-        headers = {"Location": request.build_absolute_uri(f"{request.path}{one.pk}/")}
-        return Response(self.get_serializer(one).data, status=status.HTTP_201_CREATED, headers=headers)
+        sent = _sent(request)
+
+        def act() -> HttpResponse:
+            one = verbs.upload(by=request.user, **sent)
+            response = as_json(self.get_serializer(one).data, status=status.HTTP_201_CREATED)
+            response["Location"] = request.build_absolute_uri(f"{request.path}{one.pk}/")
+            return response
+
+        return once(request, act, sent=sent | {"data": hashlib.sha256(sent["data"]).hexdigest()})
 
     @extend_schema(responses={200: FaultSerializer(many=True), **REFUSALS}, filters=False, summary="What is wrong")
     @action(detail=True, methods=["get"], pagination_class=FileOrder, filter_backends=[])
@@ -165,7 +176,7 @@ def _sent(request: Request) -> dict[str, Any]:
         given["data"] = sent["body"]
         given.setdefault("format", TYPES.get((request.content_type or "").partition(";")[0].strip().lower(), ""))
     else:
-        given = {name: value for name, value in sent.items() if name not in ("file", "data")}
+        given = {name: str(value) for name, value in sent.items() if name not in ("file", "data")}
         file = sent.get("file")
         if not isinstance(file, UploadedFile):
             raise ValidationError({"file": ["This is needed."]})

@@ -118,6 +118,24 @@ def test_machines_send_files_too(owner, as_account):
     assert Component.objects.get().kind == "job"
 
 
+@pytest.mark.parametrize("form", [False, True])
+def test_a_file_that_is_sent_again_after_a_lost_answer_is_taken_once(owner, as_account, form):
+    api = as_account(owner)
+
+    def send(body, key="k-1"):
+        if not form:
+            return api.post("/api/v1/imports/?noun=component", body, content_type="text/csv", HTTP_IDEMPOTENCY_KEY=key)
+        facts = {"noun": "component", "file": SimpleUploadedFile("rows.csv", body, "text/csv")}
+        return api.post("/api/v1/imports/", facts, format="multipart", HTTP_IDEMPOTENCY_KEY=key)
+
+    body = lines(f"{API},job,api")
+    first, again = send(body), send(body)
+    assert (first.status_code, again.status_code, first.json(), Import.objects.count()) == (201, 201, again.json(), 1)
+    assert (again["Location"], again["Idempotent-Replay"]) == (first["Location"], "true")
+    assert (send(body + b"\n").status_code, send(body, "k-2").status_code) == (422, 201)
+    assert Import.objects.count() == 2
+
+
 @pytest.mark.parametrize(("query", "body", "kind", "status"), [
     ("", b"slug\na\n", "text/csv", 400), ("?noun=thing", b"slug\na\n", "text/csv", 422),
     ("?noun=service", b"", "text/csv", 400), ("?noun=service&colour=red", b"slug\na\n", "text/csv", 400),
