@@ -7,7 +7,7 @@ RUN = @exec $(or $(PYTHON3),$(error Python 3.12 or newer is needed, on PATH or u
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-up: ## start everything in the foreground (PORT=…, LAB=0, PORTAL_STATE=<folder>, DATABASE_URL=…, CELERY_BROKER_URL=…)
+up: ## start everything in the foreground (PORT=…, LAB=0, WEB_PROCESSES=…, PORTAL_STATE=<folder>, DATABASE_URL=…, CELERY_BROKER_URL=…)
 	$(RUN) up
 
 clean: ## stop what a killed run left behind and remove the state folder

@@ -130,7 +130,8 @@ class Portal(System):
         with psycopg.connect(it.database.url, autocommit=True) as link:
             link.execute("VACUUM ANALYZE")
         port = ports.first_free(24480)
-        command = [sys.executable, "-m", "uvicorn", "portal.asgi:application", "--port", str(port), "--workers", "2"]
+        command = [sys.executable, "-m", "uvicorn", "portal.asgi:application", "--port", str(port)]
+        command += ["--http", "portal.web:Connection", "--workers", "2"]
         env = os.environ | {"PORT": str(port), "DJANGO_SETTINGS_MODULE": "portal.settings"}
         log = (it.folder / "web.log").open("ab")
         web = subprocess.Popen([*command, "--no-access-log", "--lifespan", "off"], env=env, stdout=log, stderr=log)

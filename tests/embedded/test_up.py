@@ -142,6 +142,19 @@ def test_what_is_no_port_is_refused(monkeypatch, port):
         Command()._port()
 
 
+@pytest.mark.parametrize("number", ["two", "0", "65", "-1", "1.5"])
+def test_what_is_no_number_of_web_processes_is_refused(monkeypatch, number):
+    monkeypatch.setenv("WEB_PROCESSES", number)
+    with pytest.raises(RuntimeError, match=f"WEB_PROCESSES={number} is not a number from 1 to 64"):
+        Command()._web_processes()
+
+
+@pytest.mark.parametrize(("wanted", "processes"), [("", 1), ("2", 2), ("64", 64)])
+def test_one_web_process_runs_unless_more_are_wanted(monkeypatch, wanted, processes):
+    monkeypatch.setenv("WEB_PROCESSES", wanted)
+    assert Command()._web_processes() == processes
+
+
 def test_without_port_the_next_free_one_from_8400_upward_is_taken(monkeypatch):
     monkeypatch.delenv("PORT", raising=False)
     monkeypatch.setattr(ports, "is_free", lambda port: port > 8402)

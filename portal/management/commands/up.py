@@ -102,7 +102,7 @@ class Command(BaseCommand):
         }
 
     def _run(self, cleanup: ExitStack) -> None:
-        port = self._port()
+        port, web_processes = self._port(), self._web_processes()
         address = f"http://{ports.LOOPBACK}:{port}"
         environment = self._environment(port)
         cleanup.callback(self._say, "Stopped.")
@@ -116,7 +116,7 @@ class Command(BaseCommand):
         supervisor = Supervisor(
             self.state, ready=lambda: self._announce(address, accounts, supervisor), servers=servers
         )
-        self._add_programs(supervisor, environment, port)
+        self._add_programs(supervisor, environment, port, web_processes)
         supervisor.loop()
         self._say("All processes have ended")
         if supervisor.returncode not in (130, 143):  # honcho's codes for SIGINT and SIGTERM
@@ -125,6 +125,13 @@ class Command(BaseCommand):
     @property
     def _lab(self) -> bool:
         return os.environ.get("LAB") != "0"
+
+    def _web_processes(self) -> int:
+        """WEB_PROCESSES when given, else one: each takes some 140 MB."""
+        wanted = os.environ.get("WEB_PROCESSES") or "1"
+        if not wanted.isdigit() or not 0 < int(wanted) <= 64:
+            raise RuntimeError(f"WEB_PROCESSES={wanted} is not a number from 1 to 64.")
+        return int(wanted)
 
     def _port(self) -> int:
         """PORT when given, else the first free one from 8400 upward."""
@@ -180,10 +187,11 @@ class Command(BaseCommand):
             raise RuntimeError("The database could not be prepared; the reason is above.")
         return (self.state / "secrets" / "sign-in").read_text()
 
-    def _add_programs(self, supervisor: Supervisor, environment: dict[str, str], port: int) -> None:
+    def _add_programs(self, supervisor: Supervisor, environment: dict[str, str], port: int, web_processes: int) -> None:
         python = sys.executable
         web = ["-m", "uvicorn", "portal.asgi:application", "--host", ports.LOOPBACK, "--port", str(port)]
         web += ["--lifespan", "off", "--no-access-log", "--timeout-graceful-shutdown", "3"]
+        web += ["--http", "portal.web:Connection", "--workers", str(web_processes)]
         supervisor.add("web", [python, *web], env=environment, first=True)
         celery = [python, "-m", "celery", "--app", "portal"]
         for queue, threads in QUEUES.items():
