@@ -21,7 +21,7 @@ LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1000 AS $$ BEGIN RETURN true; END 
 # No unique index: two transactions that bring the same new word must not wait for each other. A word that stands there
 # twice, or that nothing has any more, does no harm.
 KNOWN = """
-CREATE TABLE portal_search_word (word text COLLATE "C" NOT NULL);
+CREATE TABLE portal_search_word (word text COLLATE "C" NOT NULL, place text COLLATE "C" NOT NULL DEFAULT '');
 CREATE INDEX portal_search_word_word ON portal_search_word (word);
 CREATE INDEX portal_search_word_alike ON portal_search_word USING gin (word gin_trgm_ops);
 CREATE FUNCTION portal_search_learn() RETURNS trigger LANGUAGE plpgsql

@@ -15,10 +15,13 @@ from django.db.models.functions import Cast, Coalesce
 from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
 
+from portal.search.kept import Reader, Slot
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Source:
-    """One table that people search. ``rows`` gives what an account may see of it: the noun's own ``visible_to``.
+    """One table that people search. ``rows`` gives what an account may see of it: the noun's own ``visible_to``, which
+    asks the account for nothing but ``pk``, ``is_active`` and ``is_authenticated`` (see ``portal.search.kept``).
 
     ``title`` and ``detail`` are shown. ``page``: the name of the address that ``key`` completes; ``listed``: that of a
     list that is narrowed to ``key``, for what has no page of its own. ``exact``: unique columns that name one row;
@@ -51,13 +54,27 @@ class Source:
         value = getattr(self, what)
         return Coalesce(Cast(Value("") if value is None else value, TextField()), Value("", TextField()))
 
-    def names(self, text: str) -> Q | None:
-        """What is named by ``text``, as it is or in one case of letters."""
-        found = [Q(**{f"{column}__in": {text, text.lower(), text.upper()}}) for column in self.exact]
-        letters, column = self.number
-        if column and (asked := re.fullmatch(rf"(?:{letters}-?)?([0-9]{{1,9}})", text, re.IGNORECASE)):
-            found.append(Q(**{column: int(asked[1])}))
+    @functools.cached_property
+    def tables(self) -> frozenset[str]:
+        """Where its words are: in its own table, and in the one that ``words`` leads to."""
+        model = self.rows(Reader(None, is_authenticated=True, is_active=True)).model
+        other = model
+        for step in self.words.split("__")[:-1]:
+            other = other._meta.get_field(step).related_model
+        return frozenset({model._meta.db_table, other._meta.db_table})
+
+    @property
+    def named(self) -> Q | None:
+        """What is named by the text, as it is or in one case of letters."""
+        found = [Q(**{f"{column}__in": [Slot("text"), Slot("lower"), Slot("upper")]}) for column in self.exact]
+        if self.number[1]:
+            found.append(Q(**{self.number[1]: Slot(self.number[0])}))
         return functools.reduce(operator.or_, found) if found else None
+
+    def numbered(self, text: str) -> int | None:
+        """The number that ``text`` asks for, if any."""
+        asked = re.fullmatch(rf"(?:{self.number[0]}-?)?([0-9]{{1,9}})", text, re.IGNORECASE)
+        return int(asked[1]) if asked else None
 
     def url(self, key: str) -> str:
         if self.listed:

@@ -17,8 +17,9 @@ from portal import ui
 from portal.api import Problem, router
 from portal.errors import Invalid
 from portal.http import page
-from portal.search.finding import Hit, find, matching, named
+from portal.search.finding import SHOWN, Found, Hit, find, matching, named, which
 from portal.search.sources import Offer, Offers, Source, offers, registry
+from portal.search.words import read
 from portal.ui import navigation
 
 LONGEST, MOST, RECENT = 200, 50, 8
@@ -49,12 +50,18 @@ def search(request: HttpRequest) -> HttpResponse:
     context: dict[str, Any] = {"title": "Search", "q": text, "kind": registry.get(kind)}
     if isinstance(source := registry.get(kind), Source) and text:
         return page(request, "search.html", context | {"table": _listed(request, source)})
-    held = navigation.with_rights(request.user.pk).held
     if not text:
-        actions = registry.get("action")
+        actions, held = registry.get("action"), navigation.with_rights(request.user.pk).held
         offered = list(actions.made(request.user, frozenset(held))) if isinstance(actions, Offers) else []
         context |= {"recent": named(request.user, _visited(request)), "actions": offered}
-    return page(request, "search.html", context | {"found": find(request.user, text, held=held, kind=kind)})
+    return page(request, "search.html", context | {"found": _found(request.user, text, kind, SHOWN)})
+
+
+def _found(user: Any, text: str, kind: str, limit: int) -> Found:
+    if not text:
+        return Found(read(text), [])
+    account = navigation.with_rights(user.pk, tables=which(text))
+    return find(user, text, held=account.held, tables=account.tables, kind=kind, limit=limit)
 
 
 def _listed(request: HttpRequest, source: Source) -> ui.Table:
@@ -127,10 +134,7 @@ class SearchApi(ViewSet):
             raise Invalid(f"The limit is a number from 1 to {MOST}.")
         if kind and kind not in registry:
             raise Invalid(f"There is no kind “{kind}” to search. Kinds: {', '.join(sorted(registry))}.")
-        found = find(
-            request.user, _text(given), held=navigation.with_rights(request.user.pk).held, kind=kind, limit=int(limit)
-        )
-        return Response(FoundSerializer(found).data)
+        return Response(FoundSerializer(_found(request.user, _text(given), kind, int(limit))).data)
 
 
 router.register("search", SearchApi, basename="search")

@@ -1,7 +1,7 @@
 """Words: what a text asks for, how a table keeps its own, and which known words are meant by one that is unknown.
 
 A searched table has a column ``words`` (tsvector, generated, GIN) that no model knows, so that no query carries it by
-accident. The table ``portal_search_word`` has each word of every table: one letter more, less, other or swapped is
+accident. The table ``portal_search_word`` says which tables have a word: one letter more, less, other or swapped is
 found there by equality, so that its size does not matter; two wrong letters are found by likeness (pg_trgm).
 """
 
@@ -11,15 +11,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection, migrations, models
-from django.db.models.expressions import Col, Func, Value
+from django.db import migrations, models
+from django.db.models.expressions import Col, Func
 
-MOST_WORDS, MOST_LETTERS, LEAST_PREFIX, LEAST_ALIKE = 8, 100, 2, 5
-MOST_ALIKE, LIKENESS, LONGEST_SLIP = 20, 0.4, 32
+MOST_WORDS, MOST_LETTERS, LEAST_PREFIX, LONGEST_SLIP = 8, 100, 2, 32
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
-_NEAR = """SELECT DISTINCT word FROM portal_search_word WHERE word = ANY(%s)"""
-_ALIKE = """SELECT word FROM (SELECT DISTINCT word FROM portal_search_word WHERE word %% %s) known
-             WHERE similarity(word, %s) >= %s ORDER BY similarity(word, %s) DESC, word LIMIT %s"""
+NEAR = "SELECT * FROM portal_search_near(%(words)s::text[], %(edits)s::text[])"
+Near = list[tuple[str, str, str]]
+"""Of each word those that are known and near it, itself included, and the table that has them."""
 
 
 @dataclass(frozen=True)
@@ -42,33 +41,27 @@ def read(text: str) -> Query:
     return Query(text, words, " & ".join(parts))
 
 
-def guess(query: Query) -> tuple[Query, Query] | None:
-    """The same question with one word as a known word next to it, and with each; ``None`` when there is none."""
-    known = _known(query.words)
-    if not any(known):
+def guess(query: Query, near: Near) -> tuple[str, str] | None:
+    """The same question with one word as a known word ``near`` it, and with each; ``None`` when there is none."""
+    known = {word: sorted({other for typed, other, _ in near if typed == word} - {word}) for word in query.words}
+    if not any(known.values()):
         return None
     plain = [f"'{word}'" for word in query.words]
-    wide = [_any_of([word, *near]) for word, near in zip(query.words, known, strict=True)]
-    one = [" & ".join([*plain[:place], _any_of(near), *plain[place + 1 :]]) for place, near in enumerate(known) if near]
-    slips = " | ".join(f"({each})" for each in one), " & ".join(wide)
-    return Query(query.text, query.words, slips[0]), Query(query.text, query.words, slips[1])
+    wide = [_any_of([word, *known[word]]) for word in query.words]
+    one = [
+        " & ".join([*plain[:place], _any_of(known[word]), *plain[place + 1 :]])
+        for place, word in enumerate(query.words) if known[word]
+    ]  # fmt: skip
+    return " | ".join(f"({each})" for each in one), " & ".join(wide)
 
 
 def _any_of(words: list[str]) -> str:
     return "(" + " | ".join(f"'{word}'" for word in words) + ")"
 
 
-def _known(words: tuple[str, ...]) -> list[list[str]]:
-    near = {word: edits(word) for word in words}
-    with connection.cursor() as cursor:
-        cursor.execute(_NEAR, [sorted(set().union(*near.values()))])
-        known = {word for (word,) in cursor.fetchall()}
-        found = [sorted(near[word] & known - {word}) for word in words]
-        for place, word in enumerate(words):
-            if len(word) >= LEAST_ALIKE and not found[place]:
-                cursor.execute(_ALIKE, [word, word, LIKENESS, word, MOST_ALIKE])
-                found[place] = [alike for (alike,) in cursor.fetchall()]
-    return found
+def neighbours(query: Query) -> dict[str, Any]:
+    """What ``NEAR`` is asked with: the words, and beside each all that are one slip away."""
+    return {"words": list(query.words), "edits": [" ".join(edits(word)) for word in query.words]}
 
 
 def edits(word: str) -> set[str]:
@@ -90,9 +83,9 @@ class Matches(Func):
     output_field = models.BooleanField()
     conditional = True
 
-    def __init__(self, path: str, query: Query, *, by_index: bool = False) -> None:
+    def __init__(self, path: str, tsquery: Any, *, by_index: bool = False) -> None:
         """``by_index``: rows are taken as the index of words gives them, in no order, and a limit ends that early."""
-        super().__init__(_Words(path), Value(query.tsquery), by_index=by_index)
+        super().__init__(_Words(path), tsquery, by_index=by_index)
 
     def as_sql(self, compiler: Any, connection: Any, *_: Any, **context: Any) -> Any:
         sql, params = super().as_sql(compiler, connection, **context)
@@ -122,7 +115,7 @@ def searchable(table: str, text: str, tags: str = "NULL") -> migrations.RunSQL:
               GENERATED ALWAYS AS (portal_search_words({text}, {tags})) STORED;
             CREATE INDEX {table}_words ON {table} USING gin (words);
             {learn % ("insert", "INSERT")} {learn % ("update", "UPDATE")}
-            INSERT INTO portal_search_word SELECT DISTINCT unnest(tsvector_to_array(words)) FROM {table};""",  # noqa: S608
+            INSERT INTO portal_search_word SELECT DISTINCT unnest(tsvector_to_array(words)), '{table}' FROM {table};""",  # noqa: S608
         f"""DROP TRIGGER search_learn_insert ON {table}; DROP TRIGGER search_learn_update ON {table};
             ALTER TABLE {table} DROP COLUMN words;""",
     )

@@ -99,11 +99,11 @@ def address(url_name: str) -> str:
         return ""
 
 
-def with_rights(pk: Any) -> Any:
-    """The account, its person and the actions it holds anywhere (``held``), in one query."""
+def with_rights(pk: Any, **more: Any) -> Any:
+    """The account, its person, the actions it holds anywhere (``held``) and ``more`` expressions, in one query."""
     table, now = apps.get_model("identity.EffectiveScope")._meta.db_table, clock.now()
     rights = RawSQL(_HELD.format(table=table), [pk, now, pk, now])  # noqa: S611 (all parameters)
-    return get_user_model()._default_manager.select_related("person").annotate(held=rights).get(pk=pk)
+    return get_user_model()._default_manager.select_related("person").annotate(held=rights, **more).get(pk=pk)
 
 
 def _place(entry: Entry, request: HttpRequest) -> dict[str, Any] | None:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
 from django.urls import reverse
 
+from identity import rights
 from inventory.models import Component
-from portal import search
+from portal import clock, search
+from portal.events import SYSTEM
+from portal.search import kept
+from portal.search.kept import Reader
 from portal.search.sources import Source, registry
 from tests import world
 from tests.inventory.screens import browser, queries
@@ -112,6 +119,37 @@ def test_an_incident_is_found_by_its_number(reader):
     assert [(hit.kind, hit.url) for hit in group.hits] == [("incident", opened[0].get_absolute_url())]
     (group,) = search.find(reader, "slow").groups
     assert [hit.title for hit in group.hits] == [f"{each.reference} {each.title}" for each in reversed(opened)]
+
+
+def test_what_is_kept_shows_each_reader_their_own(reader):
+    """A statement written once shows what the noun itself would, to whoever asks, and nothing once a right ended."""
+    world.component()
+    owner, nobody = world.account("owner", "operations_owner"), world.account("nobody")
+    make(1)
+    for source in registry.values():
+        if not isinstance(source, Source):
+            continue
+        for user in (owner, reader, nobody, SYSTEM, AnonymousUser()):
+            own = set(source.rows(user).order_by().values_list("pk"))
+            assert set(kept.ask([_all_of(source, Reader.like(user))], user, {})) == own, (source.kind, user)
+    with clock.travel(timedelta(days=400)):
+        rights.bind("viewer", rights.scope_for(), account=nobody, valid_until=clock.now())
+    assert [group.kind for group in search.find(nobody, "web").groups] == ["component"]
+    with clock.travel(timedelta(days=401)):
+        assert search.find(nobody, "web").groups == []
+
+
+@functools.cache
+def _all_of(source: Source, like: Reader) -> kept.Kept:
+    return kept.keep([source.rows(like).order_by().values_list("pk")], source.kind)
+
+
+def test_the_cost_is_bounded_whatever_is_found_and_hidden(reader):
+    client = browser(reader)
+    make(1)
+    world.component("production/us-central/secret", service="web")
+    texts = {"web-00": 4, "wbe-00": 5, "zebra": 5, "secret": 5, "INC-7": 5}
+    assert {text: queries(client, f"/search/?q={text}", **PALETTE)[0] for text in texts} == texts
 
 
 def test_every_source_can_be_asked_and_leads_somewhere(reader):
