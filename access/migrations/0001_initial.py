@@ -51,6 +51,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-requested_at'],
+                'indexes': [models.Index(fields=['scope', '-requested_at'], name='access_request_by_scope'), models.Index(condition=models.Q(('state', 'pending')), fields=['decide_by'], name='access_request_waiting')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'approved', 'denied', 'cancelled', 'lapsed'])), name='access_request_state'), models.UniqueConstraint(condition=models.Q(('state', 'pending')), fields=('beneficiary', 'scope', 'role'), name='access_request_once'), models.CheckConstraint(condition=models.Q(models.Q(('decided_at__isnull', False), ('decided_by__isnull', False), ('decided_hash', models.F('content_hash')), ('decided_person__isnull', False), ('state__in', ['approved', 'denied'])), models.Q(('decided_at', None), ('decided_by', None), ('decided_hash', ''), ('decided_person', None), ('state__in', ['pending', 'cancelled', 'lapsed'])), _connector='OR'), name='access_request_decided'), models.CheckConstraint(condition=models.Q(models.Q(('granted_seconds__gte', 300.0), ('granted_seconds__lte', models.F('seconds')), ('state', 'approved')), models.Q(models.Q(('state', 'approved'), _negated=True), ('granted_seconds', None)), _connector='OR'), name='access_request_granted'), models.CheckConstraint(condition=models.Q(models.Q(('closed_at__isnull', False), ('state__in', ['cancelled', 'lapsed'])), models.Q(models.Q(('state__in', ['cancelled', 'lapsed']), _negated=True), ('closed_at', None)), _connector='OR'), name='access_request_closed'), models.CheckConstraint(condition=models.Q(models.Q(('state', 'approved'), _negated=True), models.Q(models.Q(('decided_person', models.F('requester_person')), _negated=True), models.Q(('decided_person', models.F('beneficiary_person')), _negated=True)), _connector='OR'), name='access_request_second_person'), models.CheckConstraint(condition=models.Q(('seconds__range', (300.0, 28800.0))), name='access_request_duration'), models.CheckConstraint(condition=models.Q(django.db.models.lookups.GreaterThanOrEqual(django.db.models.functions.text.Length('reason'), 10)), name='access_request_reason'), models.CheckConstraint(condition=models.Q(('decide_by__gt', models.F('requested_at'))), name='access_request_decide_by')],
             },
         ),
         migrations.CreateModel(
@@ -73,87 +75,13 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-starts_at'],
+                'indexes': [models.Index(fields=['scope', '-starts_at'], name='grant_by_scope'), models.Index(condition=models.Q(('state', 'ended'), _negated=True), fields=['ends_at'], name='grant_open')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['scheduled', 'active', 'ended'])), name='access_grant_state'), models.CheckConstraint(condition=models.Q(('ends_at__gt', models.F('starts_at'))), name='grant_ends_after_it_begins'), models.CheckConstraint(condition=models.Q(('ends_at__lte', django.db.models.expressions.CombinedExpression(models.F('starts_at'), '+', models.Value(datetime.timedelta(seconds=28800))))), name='grant_duration'), models.CheckConstraint(condition=models.Q(models.Q(('activated_at', None), ('state', 'scheduled')), models.Q(('activated_at__isnull', False), ('state', 'active')), ('state', 'ended'), _connector='OR'), name='grant_activated'), models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', False), ('state', 'ended'), models.Q(('end_cause', ''), _negated=True)), models.Q(models.Q(('state', 'ended'), _negated=True), ('end_cause', ''), ('ended_at', None)), _connector='OR'), name='grant_ended'), models.CheckConstraint(condition=models.Q(models.Q(('end_cause__in', ['revoked', 'given_back']), ('ended_by__isnull', False)), models.Q(models.Q(('end_cause__in', ['revoked', 'given_back']), _negated=True), ('ended_by', None)), _connector='OR'), name='grant_ended_by')],
             },
         ),
         migrations.AddField(
             model_name='accessrequest',
             name='extends',
             field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='extensions', to='access.grant'),
-        ),
-        migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(fields=['scope', '-starts_at'], name='grant_by_scope'),
-        ),
-        migrations.AddIndex(
-            model_name='grant',
-            index=models.Index(condition=models.Q(('state', 'ended'), _negated=True), fields=['ends_at'], name='grant_open'),
-        ),
-        migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['scheduled', 'active', 'ended'])), name='access_grant_state'),
-        ),
-        migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(('ends_at__gt', models.F('starts_at'))), name='grant_ends_after_it_begins'),
-        ),
-        migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(('ends_at__lte', django.db.models.expressions.CombinedExpression(models.F('starts_at'), '+', models.Value(datetime.timedelta(seconds=28800))))), name='grant_duration'),
-        ),
-        migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('activated_at', None), ('state', 'scheduled')), models.Q(('activated_at__isnull', False), ('state', 'active')), ('state', 'ended'), _connector='OR'), name='grant_activated'),
-        ),
-        migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', False), ('state', 'ended'), models.Q(('end_cause', ''), _negated=True)), models.Q(models.Q(('state', 'ended'), _negated=True), ('end_cause', ''), ('ended_at', None)), _connector='OR'), name='grant_ended'),
-        ),
-        migrations.AddConstraint(
-            model_name='grant',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('end_cause__in', ['revoked', 'given_back']), ('ended_by__isnull', False)), models.Q(models.Q(('end_cause__in', ['revoked', 'given_back']), _negated=True), ('ended_by', None)), _connector='OR'), name='grant_ended_by'),
-        ),
-        migrations.AddIndex(
-            model_name='accessrequest',
-            index=models.Index(fields=['scope', '-requested_at'], name='access_request_by_scope'),
-        ),
-        migrations.AddIndex(
-            model_name='accessrequest',
-            index=models.Index(condition=models.Q(('state', 'pending')), fields=['decide_by'], name='access_request_waiting'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessrequest',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'approved', 'denied', 'cancelled', 'lapsed'])), name='access_request_state'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessrequest',
-            constraint=models.UniqueConstraint(condition=models.Q(('state', 'pending')), fields=('beneficiary', 'scope', 'role'), name='access_request_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessrequest',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('decided_at__isnull', False), ('decided_by__isnull', False), ('decided_hash', models.F('content_hash')), ('decided_person__isnull', False), ('state__in', ['approved', 'denied'])), models.Q(('decided_at', None), ('decided_by', None), ('decided_hash', ''), ('decided_person', None), ('state__in', ['pending', 'cancelled', 'lapsed'])), _connector='OR'), name='access_request_decided'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessrequest',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('granted_seconds__gte', 300.0), ('granted_seconds__lte', models.F('seconds')), ('state', 'approved')), models.Q(models.Q(('state', 'approved'), _negated=True), ('granted_seconds', None)), _connector='OR'), name='access_request_granted'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessrequest',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('closed_at__isnull', False), ('state__in', ['cancelled', 'lapsed'])), models.Q(models.Q(('state__in', ['cancelled', 'lapsed']), _negated=True), ('closed_at', None)), _connector='OR'), name='access_request_closed'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessrequest',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'approved'), _negated=True), models.Q(models.Q(('decided_person', models.F('requester_person')), _negated=True), models.Q(('decided_person', models.F('beneficiary_person')), _negated=True)), _connector='OR'), name='access_request_second_person'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessrequest',
-            constraint=models.CheckConstraint(condition=models.Q(('seconds__range', (300.0, 28800.0))), name='access_request_duration'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessrequest',
-            constraint=models.CheckConstraint(condition=models.Q(django.db.models.lookups.GreaterThanOrEqual(django.db.models.functions.text.Length('reason'), 10)), name='access_request_reason'),
-        ),
-        migrations.AddConstraint(
-            model_name='accessrequest',
-            constraint=models.CheckConstraint(condition=models.Q(('decide_by__gt', models.F('requested_at'))), name='access_request_decide_by'),
         ),
     ]

@@ -36,6 +36,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-announced_at', '-id'],
+                'constraints': [models.UniqueConstraint(fields=('service', 'version'), name='artifact_version_once')],
             },
         ),
         migrations.CreateModel(
@@ -58,6 +59,9 @@ class Migration(migrations.Migration):
                 ('artifact', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='deployments.artifact')),
                 ('source', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deliveries', to='deployments.cisource')),
             ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('source', 'delivery_id'), name='ci_delivery_once')],
+            },
         ),
         migrations.CreateModel(
             name='Deployment',
@@ -82,6 +86,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-number'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['preparing', 'awaiting_approval', 'queued', 'running', 'rolling_back', 'needs_operator', 'succeeded', 'rolled_back', 'rejected', 'cancelled', 'superseded'])), name='deployments_deployment_state'), models.UniqueConstraint(condition=models.Q(('state__in', ('running', 'rolling_back', 'needs_operator'))), fields=('service', 'environment'), name='deployment_one_active'), models.CheckConstraint(condition=models.Q(('approved_by__isnull', True), ('approved_at__isnull', False), _connector='XOR'), name='deployment_approved_pair'), models.CheckConstraint(condition=models.Q(('state__in', ('succeeded', 'rolled_back', 'rejected', 'cancelled', 'superseded')), ('finished_at__isnull', True), _connector='XOR'), name='deployment_finished_pair')],
             },
         ),
         migrations.CreateModel(
@@ -96,34 +101,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['position'],
+                'constraints': [models.UniqueConstraint(fields=('deployment', 'position'), name='wave_once')],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='artifact',
-            constraint=models.UniqueConstraint(fields=('service', 'version'), name='artifact_version_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='cidelivery',
-            constraint=models.UniqueConstraint(fields=('source', 'delivery_id'), name='ci_delivery_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['preparing', 'awaiting_approval', 'queued', 'running', 'rolling_back', 'needs_operator', 'succeeded', 'rolled_back', 'rejected', 'cancelled', 'superseded'])), name='deployments_deployment_state'),
-        ),
-        migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ('running', 'rolling_back', 'needs_operator'))), fields=('service', 'environment'), name='deployment_one_active'),
-        ),
-        migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.CheckConstraint(condition=models.Q(('approved_by__isnull', True), ('approved_at__isnull', False), _connector='XOR'), name='deployment_approved_pair'),
-        ),
-        migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ('succeeded', 'rolled_back', 'rejected', 'cancelled', 'superseded')), ('finished_at__isnull', True), _connector='XOR'), name='deployment_finished_pair'),
-        ),
-        migrations.AddConstraint(
-            model_name='wave',
-            constraint=models.UniqueConstraint(fields=('deployment', 'position'), name='wave_once'),
         ),
     ]

@@ -48,6 +48,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['username'],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('subject', ''), _negated=True), fields=('issuer', 'subject'), name='account_once_per_subject'), models.CheckConstraint(condition=models.Q(('is_superuser', False)), name='account_nobody_is_superuser'), models.CheckConstraint(condition=models.Q(('kind', 'service'), ('person__isnull', False), _connector='OR'), name='account_human_has_person')],
             },
         ),
         migrations.CreateModel(
@@ -86,56 +87,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name='RoleBinding',
-            fields=[
-                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('role', models.CharField(max_length=40)),
-                ('valid_until', models.DateTimeField(null=True)),
-                ('grant', models.UUIDField(db_index=True, null=True)),
-                ('created_at', models.DateTimeField(default=portal.clock.now, editable=False)),
-                ('account', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='bindings', to=settings.AUTH_USER_MODEL)),
-                ('given_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('scope', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='bindings', to='identity.scope')),
-            ],
-            options={
-                'ordering': ['role', 'created_at'],
-            },
-        ),
-        migrations.CreateModel(
-            name='EffectiveScope',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('action', models.CharField(max_length=80)),
-                ('valid_until', models.DateTimeField(null=True)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='effective_scopes', to=settings.AUTH_USER_MODEL)),
-                ('scope', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='identity.scope')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='ScopeAccountPermission',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('valid_until', models.DateTimeField(null=True)),
-                ('grant', models.UUIDField(null=True)),
-                ('binding', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='account_permissions', to='identity.rolebinding')),
-                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='identity.scope')),
-                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
-            ],
-        ),
-        migrations.CreateModel(
-            name='ScopeTeamPermission',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('valid_until', models.DateTimeField(null=True)),
-                ('grant', models.UUIDField(null=True)),
-                ('binding', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='team_permissions', to='identity.rolebinding')),
-                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='identity.scope')),
-                ('group', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.group')),
-                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
-            ],
-        ),
-        migrations.CreateModel(
             name='Team',
             fields=[
                 ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
@@ -148,47 +99,71 @@ class Migration(migrations.Migration):
                 'ordering': ['name'],
             },
         ),
-        migrations.AddField(
-            model_name='rolebinding',
-            name='team',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='bindings', to='identity.team'),
+        migrations.CreateModel(
+            name='RoleBinding',
+            fields=[
+                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('role', models.CharField(max_length=40)),
+                ('valid_until', models.DateTimeField(null=True)),
+                ('grant', models.UUIDField(db_index=True, null=True)),
+                ('created_at', models.DateTimeField(default=portal.clock.now, editable=False)),
+                ('account', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='bindings', to=settings.AUTH_USER_MODEL)),
+                ('given_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('scope', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='bindings', to='identity.scope')),
+                ('team', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='bindings', to='identity.team')),
+            ],
+            options={
+                'ordering': ['role', 'created_at'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('account__isnull', True), ('team__isnull', True), _connector='XOR'), name='binding_account_or_team'), models.UniqueConstraint(fields=('account', 'team', 'role', 'scope', 'grant'), name='binding_once', nulls_distinct=False)],
+            },
+        ),
+        migrations.CreateModel(
+            name='EffectiveScope',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('action', models.CharField(max_length=80)),
+                ('valid_until', models.DateTimeField(null=True)),
+                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='effective_scopes', to=settings.AUTH_USER_MODEL)),
+                ('scope', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='identity.scope')),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('account', 'action', 'scope'), name='effective_scope_once')],
+            },
+        ),
+        migrations.CreateModel(
+            name='ScopeAccountPermission',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('valid_until', models.DateTimeField(null=True)),
+                ('grant', models.UUIDField(null=True)),
+                ('binding', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='account_permissions', to='identity.rolebinding')),
+                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='identity.scope')),
+                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('user', 'permission', 'content_object', 'binding'), name='scope_account_permission_once')],
+            },
+        ),
+        migrations.CreateModel(
+            name='ScopeTeamPermission',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('valid_until', models.DateTimeField(null=True)),
+                ('grant', models.UUIDField(null=True)),
+                ('binding', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='team_permissions', to='identity.rolebinding')),
+                ('content_object', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='identity.scope')),
+                ('group', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.group')),
+                ('permission', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='auth.permission')),
+            ],
+            options={
+                'constraints': [models.UniqueConstraint(fields=('group', 'permission', 'content_object', 'binding'), name='scope_team_permission_once')],
+            },
         ),
         migrations.AddField(
             model_name='membership',
             name='team',
             field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='identity.team'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.UniqueConstraint(condition=models.Q(('subject', ''), _negated=True), fields=('issuer', 'subject'), name='account_once_per_subject'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('is_superuser', False)), name='account_nobody_is_superuser'),
-        ),
-        migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('kind', 'service'), ('person__isnull', False), _connector='OR'), name='account_human_has_person'),
-        ),
-        migrations.AddConstraint(
-            model_name='effectivescope',
-            constraint=models.UniqueConstraint(fields=('account', 'action', 'scope'), name='effective_scope_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='scopeaccountpermission',
-            constraint=models.UniqueConstraint(fields=('user', 'permission', 'content_object', 'binding'), name='scope_account_permission_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='scopeteampermission',
-            constraint=models.UniqueConstraint(fields=('group', 'permission', 'content_object', 'binding'), name='scope_team_permission_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='rolebinding',
-            constraint=models.CheckConstraint(condition=models.Q(('account__isnull', True), ('team__isnull', True), _connector='XOR'), name='binding_account_or_team'),
-        ),
-        migrations.AddConstraint(
-            model_name='rolebinding',
-            constraint=models.UniqueConstraint(fields=('account', 'team', 'role', 'scope', 'grant'), name='binding_once', nulls_distinct=False),
         ),
         migrations.AddConstraint(
             model_name='membership',

@@ -41,6 +41,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['person', 'position'],
+                'constraints': [models.UniqueConstraint(fields=('person', 'position'), name='contact_method_place'), models.CheckConstraint(condition=models.Q(models.Q(('address__contains', '@'), ('kind', 'email')), models.Q(('address__regex', '^https?://'), ('kind', 'webhook')), models.Q(('address__regex', '^(env|file):'), ('kind', 'apprise')), _connector='OR'), name='contact_method_shape')],
             },
         ),
         migrations.CreateModel(
@@ -54,6 +55,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['slug'],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('team__isnull', True)), fields=('team',), name='escalation_policy_one_default', nulls_distinct=False), models.CheckConstraint(condition=models.Q(('repeat__lte', 10)), name='escalation_policy_repeat')],
             },
         ),
         migrations.CreateModel(
@@ -108,6 +110,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-number'],
+                'indexes': [models.Index(fields=['scope', '-number'], name='incident_by_scope'), models.Index(fields=['component', '-number'], name='incident_by_component')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['detected', 'classified', 'response_active', 'support_handling', 'mitigating', 'investigating', 'resolved', 'post_mortem', 'improving', 'closing', 'closed', 'cancelled', 'merged'])), name='incidents_incident_state'), models.UniqueConstraint(condition=models.Q(('state__in', ('detected', 'classified', 'response_active', 'support_handling', 'mitigating', 'investigating')), models.Q(('dedupe_key', ''), _negated=True)), fields=('dedupe_key',), name='incident_one_open_per_root'), models.CheckConstraint(condition=models.Q(('component__isnull', True), ('unknown_reason', ''), _connector='XOR'), name='incident_component_or_reason'), models.CheckConstraint(condition=models.Q(models.Q(('classified_at__isnull', True), ('impact__isnull', True), ('severity__isnull', True), ('urgency__isnull', True)), models.Q(('classified_at__isnull', False), ('impact__isnull', False), ('severity__isnull', False), ('urgency__isnull', False)), _connector='OR'), name='incident_classified_whole'), models.CheckConstraint(condition=models.Q(('state__in', ('cancelled', 'merged')), models.Q(('state', 'detected'), ('classified_at__isnull', False), _connector='XOR'), _connector='OR'), name='incident_classified_iff_past_detected'), models.CheckConstraint(condition=models.Q(('severity__isnull', True), models.Q(('severity__gte', models.F('severity_cap')), ('severity__range', (1, 4))), _connector='OR'), name='incident_severity_within_cap'), models.CheckConstraint(condition=models.Q(('state__in', ('cancelled', 'merged')), models.Q(('state__in', ('mitigating', 'investigating', 'resolved', 'post_mortem', 'improving', 'closing', 'closed')), ('mitigation_started_at__isnull', True), _connector='XOR'), _connector='OR'), name='incident_mitigation_iff_begun'), models.CheckConstraint(condition=models.Q(('mitigated_at__isnull', True), models.Q(('state__in', ('detected', 'classified', 'response_active', 'support_handling', 'mitigating')), _negated=True), _connector='OR'), name='incident_mitigated_only_after_mitigating'), models.CheckConstraint(condition=models.Q(models.Q(('state__in', ('resolved', 'post_mortem', 'improving', 'closing', 'closed')), ('resolved_at__isnull', False), ('watch_until__isnull', False)), models.Q(models.Q(('state__in', ('resolved', 'post_mortem', 'improving', 'closing', 'closed')), _negated=True), ('resolved_at__isnull', True), ('watch_until__isnull', True)), _connector='OR'), name='incident_resolved_iff_restored'), models.CheckConstraint(condition=models.Q(models.Q(('state__in', ('improving', 'closing', 'closed')), ('approved_at__isnull', False), ('approved_by__isnull', False)), models.Q(models.Q(('state__in', ('improving', 'closing', 'closed')), _negated=True), ('approved_at__isnull', True), ('approved_by__isnull', True)), _connector='OR'), name='incident_approved_iff_improving'), models.CheckConstraint(condition=models.Q(('state', 'closed'), ('closed_at__isnull', True), _connector='XOR'), name='incident_closed_iff_closed_at'), models.CheckConstraint(condition=models.Q(models.Q(('state__in', ('cancelled', 'merged')), ('set_aside_at__isnull', False), models.Q(('set_aside_reason', ''), _negated=True)), models.Q(models.Q(('state__in', ('cancelled', 'merged')), _negated=True), ('set_aside_at__isnull', True), ('set_aside_reason', '')), _connector='OR'), name='incident_set_aside_with_reason'), models.CheckConstraint(condition=models.Q(('state', 'merged'), ('merged_into__isnull', True), _connector='XOR'), name='incident_merged_iff_target'), models.CheckConstraint(condition=models.Q(('merged_into__isnull', True), models.Q(('merged_into', models.F('id')), _negated=True), _connector='OR'), name='incident_not_merged_into_itself'), models.CheckConstraint(condition=models.Q(models.Q(('acknowledged_at__isnull', True), ('acknowledged_by__isnull', True)), models.Q(('acknowledged_at__isnull', False), ('acknowledged_by__isnull', False)), _connector='OR'), name='incident_acknowledged_whole'), models.CheckConstraint(condition=models.Q(('mitigated_at__isnull', True), ('mitigated_at__gte', models.F('impact_started_at')), _connector='OR'), name='incident_mitigated_after_impact'), models.CheckConstraint(condition=models.Q(('resolved_at__isnull', True), models.Q(('mitigated_at__isnull', False), ('resolved_at__gte', models.F('mitigated_at'))), _connector='OR'), name='incident_resolved_after_mitigated'), models.CheckConstraint(condition=models.Q(('closed_at__isnull', True), ('closed_at__gte', models.F('resolved_at')), _connector='OR'), name='incident_closed_after_resolved'), models.CheckConstraint(condition=models.Q(('detected_at__gte', models.F('impact_started_at'))), name='incident_detected_after_impact')],
             },
         ),
         migrations.CreateModel(
@@ -125,6 +129,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-started_at'],
+                'indexes': [models.Index(condition=models.Q(('state__in', ['running', 'acked'])), fields=['next_step_at'], name='escalation_due')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('state__in', ['running', 'acked'])), fields=('incident',), name='escalation_one_live_per_incident'), models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', True), ('next_step_at__isnull', False), ('state__in', ['running', 'acked'])), models.Q(('ended_at__isnull', False), ('next_step_at__isnull', True), ('state__in', ['resolved', 'exhausted'])), _connector='OR'), name='escalation_timer_iff_live')],
             },
         ),
         migrations.CreateModel(
@@ -184,6 +190,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['due', 'title'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('title', ''), _negated=True), name='action_item_has_title')],
             },
         ),
         migrations.CreateModel(
@@ -200,6 +207,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['slug'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('turn_days__range', (1, 60))), name='schedule_turn_days')],
             },
         ),
         migrations.CreateModel(
@@ -214,6 +222,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['during'],
+                'constraints': [django.contrib.postgres.constraints.ExclusionConstraint(expressions=[('schedule', '='), ('during', '&&')], name='override_one_at_a_time'), models.CheckConstraint(condition=models.Q(('during__isempty', False), ('during__lower_inc', True), ('during__lower_inf', False), ('during__upper_inc', False), ('during__upper_inf', False)), name='override_shape')],
             },
         ),
         migrations.CreateModel(
@@ -229,6 +238,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['position'],
+                'constraints': [models.UniqueConstraint(fields=('policy', 'position'), name='escalation_step_place'), models.CheckConstraint(condition=models.Q(models.Q(('person__isnull', True), ('schedule__isnull', False), ('team__isnull', True)), models.Q(('person__isnull', False), ('schedule__isnull', True), ('team__isnull', True)), models.Q(('person__isnull', True), ('schedule__isnull', True), ('team__isnull', False)), _connector='OR'), name='escalation_step_one_target'), models.CheckConstraint(condition=models.Q(('delay_seconds__range', (10, 86400))), name='escalation_step_delay')],
             },
         ),
         migrations.CreateModel(
@@ -241,6 +251,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['position'],
+                'constraints': [models.UniqueConstraint(fields=('schedule', 'position'), name='schedule_member_place')],
             },
         ),
         migrations.CreateModel(
@@ -258,6 +269,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['slug'],
+                'constraints': [models.CheckConstraint(condition=models.Q(models.Q(('key_digest', ''), ('kind', 'internal')), models.Q(models.Q(('kind', 'internal'), _negated=True), models.Q(('key_digest', ''), _negated=True)), _connector='OR'), name='signal_source_key_iff_external'), models.CheckConstraint(condition=models.Q(('kind', 'internal'), ('environment__isnull', False), _connector='OR'), name='signal_source_has_environment')],
             },
         ),
         migrations.CreateModel(
@@ -276,6 +288,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-received_at'],
+                'constraints': [models.UniqueConstraint(fields=('source', 'digest'), name='raw_signal_once_per_body')],
             },
         ),
         migrations.CreateModel(
@@ -298,6 +311,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-starts_at'],
+                'indexes': [models.Index(fields=['source', 'fingerprint'], name='episode_by_fingerprint')],
+                'constraints': [models.UniqueConstraint(fields=('source', 'fingerprint', 'starts_at'), name='episode_once')],
             },
         ),
         migrations.CreateModel(
@@ -339,119 +354,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-created_at'],
+                'indexes': [models.Index(condition=models.Q(('state', 'due')), fields=['due_at'], name='notification_due')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('state', 'sent'), ('sent_at__isnull', True), _connector='XOR'), name='notification_sent_iff_sent_at'), models.CheckConstraint(condition=models.Q(models.Q(('lease_token__isnull', True), ('lease_until__isnull', True)), models.Q(('lease_token__isnull', False), ('lease_until__isnull', False), ('state', 'due')), _connector='OR'), name='notification_lease_whole'), models.CheckConstraint(condition=models.Q(models.Q(('endpoint__isnull', False), ('kind', 'webhook'), ('person__isnull', True)), models.Q(models.Q(('kind', 'webhook'), _negated=True), ('endpoint__isnull', True), ('person__isnull', False)), _connector='OR'), name='notification_has_recipient')],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='contactmethod',
-            constraint=models.UniqueConstraint(fields=('person', 'position'), name='contact_method_place'),
-        ),
-        migrations.AddConstraint(
-            model_name='contactmethod',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('address__contains', '@'), ('kind', 'email')), models.Q(('address__regex', '^https?://'), ('kind', 'webhook')), models.Q(('address__regex', '^(env|file):'), ('kind', 'apprise')), _connector='OR'), name='contact_method_shape'),
-        ),
-        migrations.AddConstraint(
-            model_name='escalationpolicy',
-            constraint=models.UniqueConstraint(condition=models.Q(('team__isnull', True)), fields=('team',), name='escalation_policy_one_default', nulls_distinct=False),
-        ),
-        migrations.AddConstraint(
-            model_name='escalationpolicy',
-            constraint=models.CheckConstraint(condition=models.Q(('repeat__lte', 10)), name='escalation_policy_repeat'),
-        ),
-        migrations.AddIndex(
-            model_name='incident',
-            index=models.Index(fields=['scope', '-number'], name='incident_by_scope'),
-        ),
-        migrations.AddIndex(
-            model_name='incident',
-            index=models.Index(fields=['component', '-number'], name='incident_by_component'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['detected', 'classified', 'response_active', 'support_handling', 'mitigating', 'investigating', 'resolved', 'post_mortem', 'improving', 'closing', 'closed', 'cancelled', 'merged'])), name='incidents_incident_state'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ('detected', 'classified', 'response_active', 'support_handling', 'mitigating', 'investigating')), models.Q(('dedupe_key', ''), _negated=True)), fields=('dedupe_key',), name='incident_one_open_per_root'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('component__isnull', True), ('unknown_reason', ''), _connector='XOR'), name='incident_component_or_reason'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('classified_at__isnull', True), ('impact__isnull', True), ('severity__isnull', True), ('urgency__isnull', True)), models.Q(('classified_at__isnull', False), ('impact__isnull', False), ('severity__isnull', False), ('urgency__isnull', False)), _connector='OR'), name='incident_classified_whole'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ('cancelled', 'merged')), models.Q(('state', 'detected'), ('classified_at__isnull', False), _connector='XOR'), _connector='OR'), name='incident_classified_iff_past_detected'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('severity__isnull', True), models.Q(('severity__gte', models.F('severity_cap')), ('severity__range', (1, 4))), _connector='OR'), name='incident_severity_within_cap'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ('cancelled', 'merged')), models.Q(('state__in', ('mitigating', 'investigating', 'resolved', 'post_mortem', 'improving', 'closing', 'closed')), ('mitigation_started_at__isnull', True), _connector='XOR'), _connector='OR'), name='incident_mitigation_iff_begun'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('mitigated_at__isnull', True), models.Q(('state__in', ('detected', 'classified', 'response_active', 'support_handling', 'mitigating')), _negated=True), _connector='OR'), name='incident_mitigated_only_after_mitigating'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ('resolved', 'post_mortem', 'improving', 'closing', 'closed')), ('resolved_at__isnull', False), ('watch_until__isnull', False)), models.Q(models.Q(('state__in', ('resolved', 'post_mortem', 'improving', 'closing', 'closed')), _negated=True), ('resolved_at__isnull', True), ('watch_until__isnull', True)), _connector='OR'), name='incident_resolved_iff_restored'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ('improving', 'closing', 'closed')), ('approved_at__isnull', False), ('approved_by__isnull', False)), models.Q(models.Q(('state__in', ('improving', 'closing', 'closed')), _negated=True), ('approved_at__isnull', True), ('approved_by__isnull', True)), _connector='OR'), name='incident_approved_iff_improving'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('state', 'closed'), ('closed_at__isnull', True), _connector='XOR'), name='incident_closed_iff_closed_at'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ('cancelled', 'merged')), ('set_aside_at__isnull', False), models.Q(('set_aside_reason', ''), _negated=True)), models.Q(models.Q(('state__in', ('cancelled', 'merged')), _negated=True), ('set_aside_at__isnull', True), ('set_aside_reason', '')), _connector='OR'), name='incident_set_aside_with_reason'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('state', 'merged'), ('merged_into__isnull', True), _connector='XOR'), name='incident_merged_iff_target'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('merged_into__isnull', True), models.Q(('merged_into', models.F('id')), _negated=True), _connector='OR'), name='incident_not_merged_into_itself'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('acknowledged_at__isnull', True), ('acknowledged_by__isnull', True)), models.Q(('acknowledged_at__isnull', False), ('acknowledged_by__isnull', False)), _connector='OR'), name='incident_acknowledged_whole'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('mitigated_at__isnull', True), ('mitigated_at__gte', models.F('impact_started_at')), _connector='OR'), name='incident_mitigated_after_impact'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('resolved_at__isnull', True), models.Q(('mitigated_at__isnull', False), ('resolved_at__gte', models.F('mitigated_at'))), _connector='OR'), name='incident_resolved_after_mitigated'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('closed_at__isnull', True), ('closed_at__gte', models.F('resolved_at')), _connector='OR'), name='incident_closed_after_resolved'),
-        ),
-        migrations.AddConstraint(
-            model_name='incident',
-            constraint=models.CheckConstraint(condition=models.Q(('detected_at__gte', models.F('impact_started_at'))), name='incident_detected_after_impact'),
-        ),
-        migrations.AddIndex(
-            model_name='escalation',
-            index=models.Index(condition=models.Q(('state__in', ['running', 'acked'])), fields=['next_step_at'], name='escalation_due'),
-        ),
-        migrations.AddConstraint(
-            model_name='escalation',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['running', 'acked'])), fields=('incident',), name='escalation_one_live_per_incident'),
-        ),
-        migrations.AddConstraint(
-            model_name='escalation',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('ended_at__isnull', True), ('next_step_at__isnull', False), ('state__in', ['running', 'acked'])), models.Q(('ended_at__isnull', False), ('next_step_at__isnull', True), ('state__in', ['resolved', 'exhausted'])), _connector='OR'), name='escalation_timer_iff_live'),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='milestone',
@@ -461,76 +366,8 @@ class Migration(migrations.Migration):
             model_name='note',
             trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='d3408aa312eeceabd785c36aa9e12395c8e7d895', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_cd746', table='incidents_note', when='BEFORE')),
         ),
-        migrations.AddConstraint(
-            model_name='actionitem',
-            constraint=models.CheckConstraint(condition=models.Q(('title', ''), _negated=True), name='action_item_has_title'),
-        ),
-        migrations.AddConstraint(
-            model_name='schedule',
-            constraint=models.CheckConstraint(condition=models.Q(('turn_days__range', (1, 60))), name='schedule_turn_days'),
-        ),
-        migrations.AddConstraint(
-            model_name='override',
-            constraint=django.contrib.postgres.constraints.ExclusionConstraint(expressions=[('schedule', '='), ('during', '&&')], name='override_one_at_a_time'),
-        ),
-        migrations.AddConstraint(
-            model_name='override',
-            constraint=models.CheckConstraint(condition=models.Q(('during__isempty', False), ('during__lower_inc', True), ('during__lower_inf', False), ('during__upper_inc', False), ('during__upper_inf', False)), name='override_shape'),
-        ),
-        migrations.AddConstraint(
-            model_name='escalationstep',
-            constraint=models.UniqueConstraint(fields=('policy', 'position'), name='escalation_step_place'),
-        ),
-        migrations.AddConstraint(
-            model_name='escalationstep',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('person__isnull', True), ('schedule__isnull', False), ('team__isnull', True)), models.Q(('person__isnull', False), ('schedule__isnull', True), ('team__isnull', True)), models.Q(('person__isnull', True), ('schedule__isnull', True), ('team__isnull', False)), _connector='OR'), name='escalation_step_one_target'),
-        ),
-        migrations.AddConstraint(
-            model_name='escalationstep',
-            constraint=models.CheckConstraint(condition=models.Q(('delay_seconds__range', (10, 86400))), name='escalation_step_delay'),
-        ),
-        migrations.AddConstraint(
-            model_name='schedulemember',
-            constraint=models.UniqueConstraint(fields=('schedule', 'position'), name='schedule_member_place'),
-        ),
-        migrations.AddConstraint(
-            model_name='signalsource',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('key_digest', ''), ('kind', 'internal')), models.Q(models.Q(('kind', 'internal'), _negated=True), models.Q(('key_digest', ''), _negated=True)), _connector='OR'), name='signal_source_key_iff_external'),
-        ),
-        migrations.AddConstraint(
-            model_name='signalsource',
-            constraint=models.CheckConstraint(condition=models.Q(('kind', 'internal'), ('environment__isnull', False), _connector='OR'), name='signal_source_has_environment'),
-        ),
-        migrations.AddConstraint(
-            model_name='rawsignal',
-            constraint=models.UniqueConstraint(fields=('source', 'digest'), name='raw_signal_once_per_body'),
-        ),
         pgtrigger.migrations.AddTrigger(
             model_name='rawsignal',
             trigger=pgtrigger.compiler.Trigger(name='append_only', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'pgtrigger: Cannot update or delete rows from % table', TG_TABLE_NAME;", hash='631fcdefeb21d3cac448e806c4faf45920baeb68', operation='UPDATE OR DELETE', pgid='pgtrigger_append_only_4c971', table='incidents_rawsignal', when='BEFORE')),
-        ),
-        migrations.AddIndex(
-            model_name='episode',
-            index=models.Index(fields=['source', 'fingerprint'], name='episode_by_fingerprint'),
-        ),
-        migrations.AddConstraint(
-            model_name='episode',
-            constraint=models.UniqueConstraint(fields=('source', 'fingerprint', 'starts_at'), name='episode_once'),
-        ),
-        migrations.AddIndex(
-            model_name='notification',
-            index=models.Index(condition=models.Q(('state', 'due')), fields=['due_at'], name='notification_due'),
-        ),
-        migrations.AddConstraint(
-            model_name='notification',
-            constraint=models.CheckConstraint(condition=models.Q(('state', 'sent'), ('sent_at__isnull', True), _connector='XOR'), name='notification_sent_iff_sent_at'),
-        ),
-        migrations.AddConstraint(
-            model_name='notification',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('lease_token__isnull', True), ('lease_until__isnull', True)), models.Q(('lease_token__isnull', False), ('lease_until__isnull', False), ('state', 'due')), _connector='OR'), name='notification_lease_whole'),
-        ),
-        migrations.AddConstraint(
-            model_name='notification',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('endpoint__isnull', False), ('kind', 'webhook'), ('person__isnull', True)), models.Q(models.Q(('kind', 'webhook'), _negated=True), ('endpoint__isnull', True), ('person__isnull', False)), _connector='OR'), name='notification_has_recipient'),
         ),
     ]

@@ -57,6 +57,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['slug'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('tier__range', (1, 4))), name='service_tier')],
             },
         ),
         migrations.CreateModel(
@@ -77,6 +78,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['slug'],
+                'indexes': [models.Index(fields=['scope', 'slug'], name='component_by_scope')],
             },
         ),
         migrations.CreateModel(
@@ -91,13 +93,5 @@ class Migration(migrations.Migration):
                 'ordering': ['source__slug', 'target__slug'],
                 'constraints': [models.UniqueConstraint(fields=('source', 'target'), name='dependency_once'), models.CheckConstraint(condition=models.Q(('source', models.F('target')), _negated=True), name='dependency_not_on_itself')],
             },
-        ),
-        migrations.AddConstraint(
-            model_name='service',
-            constraint=models.CheckConstraint(condition=models.Q(('tier__range', (1, 4))), name='service_tier'),
-        ),
-        migrations.AddIndex(
-            model_name='component',
-            index=models.Index(fields=['scope', 'slug'], name='component_by_scope'),
         ),
     ]

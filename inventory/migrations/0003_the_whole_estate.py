@@ -32,6 +32,26 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='NetworkZone',
+            fields=[
+                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('declared_by', models.SlugField(blank=True, db_index=False, max_length=64)),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), default=portal.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), default=portal.clock.now, editable=False)),
+                ('revision', models.PositiveIntegerField(db_default=1, default=1, editable=False)),
+                ('slug', models.CharField(max_length=200, unique=True)),
+                ('name', models.CharField(max_length=120)),
+                ('cidr', models.CharField(blank=True, max_length=64)),
+                ('exposure', models.CharField(choices=[('public', 'Public'), ('private', 'Private'), ('isolated', 'Isolated')], default='private', max_length=16)),
+                ('description', models.TextField(blank=True, max_length=2000)),
+                ('data_center', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='zones', to='inventory.datacenter')),
+                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='zones', to='inventory.environment')),
+            ],
+            options={
+                'ordering': ['slug'],
+            },
+        ),
+        migrations.CreateModel(
             name='Endpoint',
             fields=[
                 ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
@@ -45,27 +65,12 @@ class Migration(migrations.Migration):
                 ('port', models.PositiveIntegerField()),
                 ('path', models.CharField(blank=True, max_length=255)),
                 ('tls', models.BooleanField(default=False)),
+                ('component', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='endpoints', to='inventory.component')),
+                ('zone', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='endpoints', to='inventory.networkzone')),
             ],
             options={
                 'ordering': ['component__slug', 'name'],
-            },
-        ),
-        migrations.CreateModel(
-            name='NetworkZone',
-            fields=[
-                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('declared_by', models.SlugField(blank=True, db_index=False, max_length=64)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), default=portal.clock.now, editable=False)),
-                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), default=portal.clock.now, editable=False)),
-                ('revision', models.PositiveIntegerField(db_default=1, default=1, editable=False)),
-                ('slug', models.CharField(max_length=200, unique=True)),
-                ('name', models.CharField(max_length=120)),
-                ('cidr', models.CharField(blank=True, max_length=64)),
-                ('exposure', models.CharField(choices=[('public', 'Public'), ('private', 'Private'), ('isolated', 'Isolated')], default='private', max_length=16)),
-                ('description', models.TextField(blank=True, max_length=2000)),
-            ],
-            options={
-                'ordering': ['slug'],
+                'constraints': [models.UniqueConstraint(fields=('component', 'name'), name='endpoint_once'), models.CheckConstraint(condition=models.Q(('port__range', (1, 65535))), name='endpoint_port')],
             },
         ),
         migrations.CreateModel(
@@ -78,9 +83,12 @@ class Migration(migrations.Migration):
                 ('text', models.TextField(max_length=10000)),
                 ('at', models.DateTimeField(default=portal.clock.now, editable=False)),
                 ('retracted_at', models.DateTimeField(null=True)),
+                ('author', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('scope', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='identity.scope')),
             ],
             options={
                 'ordering': ['-at'],
+                'indexes': [models.Index(fields=['object_id', '-at'], name='note_of_object')],
             },
         ),
         migrations.CreateModel(
@@ -96,6 +104,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-id'],
+                'indexes': [models.Index(fields=['object_id', '-id'], name='revision_of_object'), models.Index(fields=['transaction'], name='revision_by_transaction')],
             },
         ),
         migrations.CreateModel(
@@ -107,9 +116,37 @@ class Migration(migrations.Migration):
                 ('query', models.CharField(blank=True, max_length=2000)),
                 ('shared', models.BooleanField(default=False)),
                 ('created_at', models.DateTimeField(default=portal.clock.now, editable=False)),
+                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='saved_views', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'ordering': ['name'],
+                'constraints': [models.UniqueConstraint(fields=('owner', 'place', 'name'), name='saved_view_once')],
+            },
+        ),
+        migrations.CreateModel(
+            name='ServerGroup',
+            fields=[
+                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
+                ('declared_by', models.SlugField(blank=True, db_index=False, max_length=64)),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), default=portal.clock.now, editable=False)),
+                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), default=portal.clock.now, editable=False)),
+                ('revision', models.PositiveIntegerField(db_default=1, default=1, editable=False)),
+                ('description', models.TextField(blank=True, max_length=2000)),
+                ('tags', django.contrib.postgres.fields.ArrayField(base_field=models.SlugField(), blank=True, db_default=[], default=list)),
+                ('custom', models.JSONField(blank=True, db_default={}, default=dict)),
+                ('slug', models.CharField(max_length=200, unique=True)),
+                ('name', models.CharField(max_length=120)),
+                ('least', models.PositiveIntegerField(default=0)),
+                ('most', models.PositiveIntegerField(blank=True, null=True)),
+                ('data_center', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='inventory.datacenter')),
+                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='inventory.environment')),
+                ('scope', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='identity.scope')),
+                ('service', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='inventory.service')),
+            ],
+            options={
+                'ordering': ['slug'],
+                'indexes': [django.contrib.postgres.indexes.GinIndex(fields=['tags'], name='servergroup_by_tag'), django.contrib.postgres.indexes.GinIndex(fields=['custom'], name='servergroup_by_custom', opclasses=['jsonb_path_ops'])],
+                'constraints': [models.CheckConstraint(condition=models.Q(('most', None), ('most__gte', models.F('least')), _connector='OR'), name='server_group_size')],
             },
         ),
         migrations.CreateModel(
@@ -133,29 +170,17 @@ class Migration(migrations.Migration):
                 ('memory_mb', models.PositiveBigIntegerField(blank=True, null=True)),
                 ('disk_gb', models.PositiveBigIntegerField(blank=True, null=True)),
                 ('external_id', models.CharField(blank=True, max_length=200)),
+                ('data_center', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='inventory.datacenter')),
+                ('environment', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='inventory.environment')),
+                ('scope', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='identity.scope')),
+                ('service', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='inventory.service')),
+                ('zone', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='servers', to='inventory.networkzone')),
+                ('group', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='servers', to='inventory.servergroup')),
             ],
             options={
                 'ordering': ['slug'],
-            },
-        ),
-        migrations.CreateModel(
-            name='ServerGroup',
-            fields=[
-                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('declared_by', models.SlugField(blank=True, db_index=False, max_length=64)),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), default=portal.clock.now, editable=False)),
-                ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), default=portal.clock.now, editable=False)),
-                ('revision', models.PositiveIntegerField(db_default=1, default=1, editable=False)),
-                ('description', models.TextField(blank=True, max_length=2000)),
-                ('tags', django.contrib.postgres.fields.ArrayField(base_field=models.SlugField(), blank=True, db_default=[], default=list)),
-                ('custom', models.JSONField(blank=True, db_default={}, default=dict)),
-                ('slug', models.CharField(max_length=200, unique=True)),
-                ('name', models.CharField(max_length=120)),
-                ('least', models.PositiveIntegerField(default=0)),
-                ('most', models.PositiveIntegerField(blank=True, null=True)),
-            ],
-            options={
-                'ordering': ['slug'],
+                'indexes': [django.contrib.postgres.indexes.GinIndex(fields=['tags'], name='server_by_tag'), django.contrib.postgres.indexes.GinIndex(fields=['custom'], name='server_by_custom', opclasses=['jsonb_path_ops']), models.Index(fields=['scope', 'slug'], name='server_by_scope')],
+                'constraints': [models.UniqueConstraint(condition=models.Q(('external_id', ''), _negated=True), fields=('external_id',), name='server_external_once')],
             },
         ),
         migrations.CreateModel(
@@ -166,9 +191,12 @@ class Migration(migrations.Migration):
                 ('object_id', models.UUIDField()),
                 ('since', models.DateTimeField(default=portal.clock.now, editable=False)),
                 ('seen_revision', models.BigIntegerField(default=0)),
+                ('account', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='watches', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'ordering': ['-since'],
+                'indexes': [models.Index(fields=['object_id'], name='watch_of_object')],
+                'constraints': [models.UniqueConstraint(fields=('account', 'object_id'), name='watch_once')],
             },
         ),
         migrations.AddField(
@@ -412,74 +440,6 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(condition=models.Q(('slo', None), models.Q(('slo__gt', 0), ('slo__lt', 100)), _connector='OR'), name='service_slo'),
         ),
         migrations.AddField(
-            model_name='endpoint',
-            name='component',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='endpoints', to='inventory.component'),
-        ),
-        migrations.AddField(
-            model_name='networkzone',
-            name='data_center',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='zones', to='inventory.datacenter'),
-        ),
-        migrations.AddField(
-            model_name='networkzone',
-            name='environment',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='zones', to='inventory.environment'),
-        ),
-        migrations.AddField(
-            model_name='endpoint',
-            name='zone',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='endpoints', to='inventory.networkzone'),
-        ),
-        migrations.AddField(
-            model_name='note',
-            name='author',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='note',
-            name='scope',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='identity.scope'),
-        ),
-        migrations.AddIndex(
-            model_name='revision',
-            index=models.Index(fields=['object_id', '-id'], name='revision_of_object'),
-        ),
-        migrations.AddIndex(
-            model_name='revision',
-            index=models.Index(fields=['transaction'], name='revision_by_transaction'),
-        ),
-        migrations.AddField(
-            model_name='savedview',
-            name='owner',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='saved_views', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='server',
-            name='data_center',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='inventory.datacenter'),
-        ),
-        migrations.AddField(
-            model_name='server',
-            name='environment',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='inventory.environment'),
-        ),
-        migrations.AddField(
-            model_name='server',
-            name='scope',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='identity.scope'),
-        ),
-        migrations.AddField(
-            model_name='server',
-            name='service',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='inventory.service'),
-        ),
-        migrations.AddField(
-            model_name='server',
-            name='zone',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='servers', to='inventory.networkzone'),
-        ),
-        migrations.AddField(
             model_name='component',
             name='server',
             field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='components', to='inventory.server'),
@@ -521,88 +481,6 @@ class Migration(migrations.Migration):
             model_name='component',
             constraint=models.UniqueConstraint(condition=models.Q(('external_id', ''), _negated=True), fields=('external_id',), name='component_external_once'),
         ),
-        migrations.AddField(
-            model_name='servergroup',
-            name='data_center',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='inventory.datacenter'),
-        ),
-        migrations.AddField(
-            model_name='servergroup',
-            name='environment',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='inventory.environment'),
-        ),
-        migrations.AddField(
-            model_name='servergroup',
-            name='scope',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='identity.scope'),
-        ),
-        migrations.AddField(
-            model_name='servergroup',
-            name='service',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='%(class)ss', to='inventory.service'),
-        ),
-        migrations.AddField(
-            model_name='server',
-            name='group',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='servers', to='inventory.servergroup'),
-        ),
-        migrations.AddField(
-            model_name='watch',
-            name='account',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='watches', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddConstraint(
-            model_name='endpoint',
-            constraint=models.UniqueConstraint(fields=('component', 'name'), name='endpoint_once'),
-        ),
-        migrations.AddConstraint(
-            model_name='endpoint',
-            constraint=models.CheckConstraint(condition=models.Q(('port__range', (1, 65535))), name='endpoint_port'),
-        ),
-        migrations.AddIndex(
-            model_name='note',
-            index=models.Index(fields=['object_id', '-at'], name='note_of_object'),
-        ),
-        migrations.AddConstraint(
-            model_name='savedview',
-            constraint=models.UniqueConstraint(fields=('owner', 'place', 'name'), name='saved_view_once'),
-        ),
-        migrations.AddIndex(
-            model_name='servergroup',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['tags'], name='servergroup_by_tag'),
-        ),
-        migrations.AddIndex(
-            model_name='servergroup',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['custom'], name='servergroup_by_custom', opclasses=['jsonb_path_ops']),
-        ),
-        migrations.AddConstraint(
-            model_name='servergroup',
-            constraint=models.CheckConstraint(condition=models.Q(('most', None), ('most__gte', models.F('least')), _connector='OR'), name='server_group_size'),
-        ),
-        migrations.AddIndex(
-            model_name='server',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['tags'], name='server_by_tag'),
-        ),
-        migrations.AddIndex(
-            model_name='server',
-            index=django.contrib.postgres.indexes.GinIndex(fields=['custom'], name='server_by_custom', opclasses=['jsonb_path_ops']),
-        ),
-        migrations.AddIndex(
-            model_name='server',
-            index=models.Index(fields=['scope', 'slug'], name='server_by_scope'),
-        ),
-        migrations.AddConstraint(
-            model_name='server',
-            constraint=models.UniqueConstraint(condition=models.Q(('external_id', ''), _negated=True), fields=('external_id',), name='server_external_once'),
-        ),
-        migrations.AddIndex(
-            model_name='watch',
-            index=models.Index(fields=['object_id'], name='watch_of_object'),
-        ),
-        migrations.AddConstraint(
-            model_name='watch',
-            constraint=models.UniqueConstraint(fields=('account', 'object_id'), name='watch_once'),
-        ),
         pgtrigger.migrations.AddTrigger(
             model_name='component',
             trigger=pgtrigger.compiler.Trigger(name='counted', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD."attributes" IS DISTINCT FROM (NEW."attributes") OR OLD."classification" IS DISTINCT FROM (NEW."classification") OR OLD."connection" IS DISTINCT FROM (NEW."connection") OR OLD."created_at" IS DISTINCT FROM (NEW."created_at") OR OLD."custom" IS DISTINCT FROM (NEW."custom") OR OLD."data_center_id" IS DISTINCT FROM (NEW."data_center_id") OR OLD."declared_by" IS DISTINCT FROM (NEW."declared_by") OR OLD."description" IS DISTINCT FROM (NEW."description") OR OLD."endpoint" IS DISTINCT FROM (NEW."endpoint") OR OLD."environment_id" IS DISTINCT FROM (NEW."environment_id") OR OLD."external_id" IS DISTINCT FROM (NEW."external_id") OR OLD."id" IS DISTINCT FROM (NEW."id") OR OLD."kind" IS DISTINCT FROM (NEW."kind") OR OLD."name" IS DISTINCT FROM (NEW."name") OR OLD."part_of_id" IS DISTINCT FROM (NEW."part_of_id") OR OLD."provenance" IS DISTINCT FROM (NEW."provenance") OR OLD."scope_id" IS DISTINCT FROM (NEW."scope_id") OR OLD."server_id" IS DISTINCT FROM (NEW."server_id") OR OLD."service_id" IS DISTINCT FROM (NEW."service_id") OR OLD."slug" IS DISTINCT FROM (NEW."slug") OR OLD."software" IS DISTINCT FROM (NEW."software") OR OLD."status" IS DISTINCT FROM (NEW."status") OR OLD."tags" IS DISTINCT FROM (NEW."tags") OR OLD."version" IS DISTINCT FROM (NEW."version"))', func='NEW.revision = OLD.revision + 1; NEW.updated_at = now(); RETURN NEW;', hash='81c4275f9af58176fdead32a5facc65009dead81', operation='UPDATE', pgid='pgtrigger_counted_f743a', table='inventory_component', when='BEFORE')),
@@ -610,14 +488,6 @@ class Migration(migrations.Migration):
         pgtrigger.migrations.AddTrigger(
             model_name='component',
             trigger=pgtrigger.compiler.Trigger(name='remembered_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'component', new_row.id, 'c', NULL FROM new_rows new_row; RETURN NULL;", hash='b3173bb4f19c4a27b6cc325c4f99925aa997a42a', level='STATEMENT', operation='INSERT', pgid='pgtrigger_remembered_insert_ca94c', referencing='REFERENCING NEW TABLE AS new_rows ', table='inventory_component', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='component',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT * FROM (\n            SELECT now(), pg_current_xact_id()::text::bigint, 'component', new_row.id, 'u', \n    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was\n      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value\n        AND was.key NOT IN ('revision', 'updated_at'))\n AS before\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed\n             WHERE before IS NOT NULL; RETURN NULL;", hash='2e80bfcc1893765eab25190cc6b91ff836061605', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_28969', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_component', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='component',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'component', old_row.id, 'd', to_jsonb(old_row) FROM old_rows old_row; RETURN NULL;", hash='befebc676d5885176545723a78728e95ce17ab26', level='STATEMENT', operation='DELETE', pgid='pgtrigger_remembered_delete_e70d0', referencing='REFERENCING OLD TABLE AS old_rows ', table='inventory_component', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='component',
@@ -632,28 +502,12 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(name='remembered_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'data-center', new_row.id, 'c', NULL FROM new_rows new_row; RETURN NULL;", hash='e018e74e9166fe3b01ef489071f1aa8acb40df69', level='STATEMENT', operation='INSERT', pgid='pgtrigger_remembered_insert_3765c', referencing='REFERENCING NEW TABLE AS new_rows ', table='inventory_datacenter', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='datacenter',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT * FROM (\n            SELECT now(), pg_current_xact_id()::text::bigint, 'data-center', new_row.id, 'u', \n    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was\n      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value\n        AND was.key NOT IN ('revision', 'updated_at'))\n AS before\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed\n             WHERE before IS NOT NULL; RETURN NULL;", hash='cf97397259ee3ddb19221ee901d0aca645a57431', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_f83ac', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_datacenter', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='datacenter',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'data-center', old_row.id, 'd', to_jsonb(old_row) FROM old_rows old_row; RETURN NULL;", hash='40209ad63aa2c729513349e7e9a5cc8d1446b7bd', level='STATEMENT', operation='DELETE', pgid='pgtrigger_remembered_delete_af3a6', referencing='REFERENCING OLD TABLE AS old_rows ', table='inventory_datacenter', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
             model_name='dependency',
             trigger=pgtrigger.compiler.Trigger(name='counted', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD."created_at" IS DISTINCT FROM (NEW."created_at") OR OLD."declared_by" IS DISTINCT FROM (NEW."declared_by") OR OLD."description" IS DISTINCT FROM (NEW."description") OR OLD."group" IS DISTINCT FROM (NEW."group") OR OLD."id" IS DISTINCT FROM (NEW."id") OR OLD."kind" IS DISTINCT FROM (NEW."kind") OR OLD."mode" IS DISTINCT FROM (NEW."mode") OR OLD."needed" IS DISTINCT FROM (NEW."needed") OR OLD."protocol" IS DISTINCT FROM (NEW."protocol") OR OLD."relation" IS DISTINCT FROM (NEW."relation") OR OLD."source_id" IS DISTINCT FROM (NEW."source_id") OR OLD."target_id" IS DISTINCT FROM (NEW."target_id"))', func='NEW.revision = OLD.revision + 1; NEW.updated_at = now(); RETURN NEW;', hash='f3f7252157419e088eb301819449b48a8b8d1497', operation='UPDATE', pgid='pgtrigger_counted_f0792', table='inventory_dependency', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='dependency',
             trigger=pgtrigger.compiler.Trigger(name='remembered_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'dependency', new_row.id, 'c', NULL FROM new_rows new_row; RETURN NULL;", hash='f6b0d170224dbadbd6390d1f82bd83674e1afa42', level='STATEMENT', operation='INSERT', pgid='pgtrigger_remembered_insert_cec59', referencing='REFERENCING NEW TABLE AS new_rows ', table='inventory_dependency', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='dependency',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT * FROM (\n            SELECT now(), pg_current_xact_id()::text::bigint, 'dependency', new_row.id, 'u', \n    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was\n      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value\n        AND was.key NOT IN ('revision', 'updated_at'))\n AS before\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed\n             WHERE before IS NOT NULL; RETURN NULL;", hash='d14452fbf02e0c93bce2d89a972c48b4ddb9d099', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_d3617', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_dependency', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='dependency',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'dependency', old_row.id, 'd', to_jsonb(old_row) FROM old_rows old_row; RETURN NULL;", hash='6f970097a6d9e9c22c1d95ccc3e6f737f4a681f0', level='STATEMENT', operation='DELETE', pgid='pgtrigger_remembered_delete_6f17d', referencing='REFERENCING OLD TABLE AS old_rows ', table='inventory_dependency', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='dependency',
@@ -672,28 +526,12 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(name='remembered_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'environment', new_row.id, 'c', NULL FROM new_rows new_row; RETURN NULL;", hash='34546a7e075ecb0482c517b02629b136c5ae91f3', level='STATEMENT', operation='INSERT', pgid='pgtrigger_remembered_insert_9e0f9', referencing='REFERENCING NEW TABLE AS new_rows ', table='inventory_environment', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='environment',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT * FROM (\n            SELECT now(), pg_current_xact_id()::text::bigint, 'environment', new_row.id, 'u', \n    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was\n      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value\n        AND was.key NOT IN ('revision', 'updated_at'))\n AS before\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed\n             WHERE before IS NOT NULL; RETURN NULL;", hash='7ea187a54c44b010b633be6bde0780282b3c8b84', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_5c436', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_environment', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='environment',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'environment', old_row.id, 'd', to_jsonb(old_row) FROM old_rows old_row; RETURN NULL;", hash='d6027c7db08aee854d3897d90326918056bebd6e', level='STATEMENT', operation='DELETE', pgid='pgtrigger_remembered_delete_045fb', referencing='REFERENCING OLD TABLE AS old_rows ', table='inventory_environment', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
             model_name='service',
             trigger=pgtrigger.compiler.Trigger(name='counted', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD."created_at" IS DISTINCT FROM (NEW."created_at") OR OLD."custom" IS DISTINCT FROM (NEW."custom") OR OLD."declared_by" IS DISTINCT FROM (NEW."declared_by") OR OLD."description" IS DISTINCT FROM (NEW."description") OR OLD."framework" IS DISTINCT FROM (NEW."framework") OR OLD."id" IS DISTINCT FROM (NEW."id") OR OLD."language" IS DISTINCT FROM (NEW."language") OR OLD."name" IS DISTINCT FROM (NEW."name") OR OLD."owner_id" IS DISTINCT FROM (NEW."owner_id") OR OLD."repository" IS DISTINCT FROM (NEW."repository") OR OLD."runbook" IS DISTINCT FROM (NEW."runbook") OR OLD."slo" IS DISTINCT FROM (NEW."slo") OR OLD."slug" IS DISTINCT FROM (NEW."slug") OR OLD."tags" IS DISTINCT FROM (NEW."tags") OR OLD."tier" IS DISTINCT FROM (NEW."tier"))', func='NEW.revision = OLD.revision + 1; NEW.updated_at = now(); RETURN NEW;', hash='93e4d7a8ee28152c38f53c40745f3823d6c42915', operation='UPDATE', pgid='pgtrigger_counted_dd8cb', table='inventory_service', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='service',
             trigger=pgtrigger.compiler.Trigger(name='remembered_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'service', new_row.id, 'c', NULL FROM new_rows new_row; RETURN NULL;", hash='49240cbdb7f97d015a5e6be9618c8bc0a572f350', level='STATEMENT', operation='INSERT', pgid='pgtrigger_remembered_insert_4681d', referencing='REFERENCING NEW TABLE AS new_rows ', table='inventory_service', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='service',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT * FROM (\n            SELECT now(), pg_current_xact_id()::text::bigint, 'service', new_row.id, 'u', \n    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was\n      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value\n        AND was.key NOT IN ('revision', 'updated_at'))\n AS before\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed\n             WHERE before IS NOT NULL; RETURN NULL;", hash='744662300bc4c76dc9faa48fda081d84d23dd330', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_baa79', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_service', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='service',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'service', old_row.id, 'd', to_jsonb(old_row) FROM old_rows old_row; RETURN NULL;", hash='2c67db5da5cce42bfae329e3fb36435d96cfdb55', level='STATEMENT', operation='DELETE', pgid='pgtrigger_remembered_delete_88748', referencing='REFERENCING OLD TABLE AS old_rows ', table='inventory_service', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='revision',
@@ -708,28 +546,12 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(name='remembered_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'network-zone', new_row.id, 'c', NULL FROM new_rows new_row; RETURN NULL;", hash='ad2c8bedf59992cbc5d810e6d66a8cf753832cbc', level='STATEMENT', operation='INSERT', pgid='pgtrigger_remembered_insert_d7edb', referencing='REFERENCING NEW TABLE AS new_rows ', table='inventory_networkzone', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='networkzone',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT * FROM (\n            SELECT now(), pg_current_xact_id()::text::bigint, 'network-zone', new_row.id, 'u', \n    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was\n      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value\n        AND was.key NOT IN ('revision', 'updated_at'))\n AS before\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed\n             WHERE before IS NOT NULL; RETURN NULL;", hash='f66358d53fe3964d00912f25e0315037d4be4991', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_b9e10', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_networkzone', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='networkzone',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'network-zone', old_row.id, 'd', to_jsonb(old_row) FROM old_rows old_row; RETURN NULL;", hash='faf9af006ec5c184661401195d0a4e54009c27fe', level='STATEMENT', operation='DELETE', pgid='pgtrigger_remembered_delete_a4e54', referencing='REFERENCING OLD TABLE AS old_rows ', table='inventory_networkzone', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
             model_name='endpoint',
             trigger=pgtrigger.compiler.Trigger(name='counted', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD."component_id" IS DISTINCT FROM (NEW."component_id") OR OLD."created_at" IS DISTINCT FROM (NEW."created_at") OR OLD."declared_by" IS DISTINCT FROM (NEW."declared_by") OR OLD."host" IS DISTINCT FROM (NEW."host") OR OLD."id" IS DISTINCT FROM (NEW."id") OR OLD."name" IS DISTINCT FROM (NEW."name") OR OLD."path" IS DISTINCT FROM (NEW."path") OR OLD."port" IS DISTINCT FROM (NEW."port") OR OLD."protocol" IS DISTINCT FROM (NEW."protocol") OR OLD."tls" IS DISTINCT FROM (NEW."tls") OR OLD."zone_id" IS DISTINCT FROM (NEW."zone_id"))', func='NEW.revision = OLD.revision + 1; NEW.updated_at = now(); RETURN NEW;', hash='9691bf1137aef6f32f86c0bc3153fd04684a82d0', operation='UPDATE', pgid='pgtrigger_counted_ed78c', table='inventory_endpoint', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='endpoint',
             trigger=pgtrigger.compiler.Trigger(name='remembered_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'endpoint', new_row.id, 'c', NULL FROM new_rows new_row; RETURN NULL;", hash='fcb71b5e1a52b606299937b34dc7781dd98903f3', level='STATEMENT', operation='INSERT', pgid='pgtrigger_remembered_insert_dc4a0', referencing='REFERENCING NEW TABLE AS new_rows ', table='inventory_endpoint', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='endpoint',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT * FROM (\n            SELECT now(), pg_current_xact_id()::text::bigint, 'endpoint', new_row.id, 'u', \n    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was\n      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value\n        AND was.key NOT IN ('revision', 'updated_at'))\n AS before\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed\n             WHERE before IS NOT NULL; RETURN NULL;", hash='9a28fed68f6cd9230fe80e1c1b7f61577f9b6d9b', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_94e30', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_endpoint', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='endpoint',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'endpoint', old_row.id, 'd', to_jsonb(old_row) FROM old_rows old_row; RETURN NULL;", hash='8c29dd012408b33bc4aa458757c4ebdb9080e633', level='STATEMENT', operation='DELETE', pgid='pgtrigger_remembered_delete_c8332', referencing='REFERENCING OLD TABLE AS old_rows ', table='inventory_endpoint', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='servergroup',
@@ -740,27 +562,11 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(name='remembered_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'server-group', new_row.id, 'c', NULL FROM new_rows new_row; RETURN NULL;", hash='1275e9f3286c256a5df683cdb8cc8ce1cce36633', level='STATEMENT', operation='INSERT', pgid='pgtrigger_remembered_insert_74c4e', referencing='REFERENCING NEW TABLE AS new_rows ', table='inventory_servergroup', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
-            model_name='servergroup',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT * FROM (\n            SELECT now(), pg_current_xact_id()::text::bigint, 'server-group', new_row.id, 'u', \n    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was\n      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value\n        AND was.key NOT IN ('revision', 'updated_at'))\n AS before\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed\n             WHERE before IS NOT NULL; RETURN NULL;", hash='4aef871a04709188c368c323a9ec2f31f1336a6c', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_68667', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_servergroup', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='servergroup',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'server-group', old_row.id, 'd', to_jsonb(old_row) FROM old_rows old_row; RETURN NULL;", hash='3ffd081200f5acdcd6c3f6b832bed21e5471558f', level='STATEMENT', operation='DELETE', pgid='pgtrigger_remembered_delete_57ee8', referencing='REFERENCING OLD TABLE AS old_rows ', table='inventory_servergroup', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
             model_name='server',
             trigger=pgtrigger.compiler.Trigger(name='counted', sql=pgtrigger.compiler.UpsertTriggerSql(condition='WHEN (OLD."address" IS DISTINCT FROM (NEW."address") OR OLD."cpus" IS DISTINCT FROM (NEW."cpus") OR OLD."created_at" IS DISTINCT FROM (NEW."created_at") OR OLD."custom" IS DISTINCT FROM (NEW."custom") OR OLD."data_center_id" IS DISTINCT FROM (NEW."data_center_id") OR OLD."declared_by" IS DISTINCT FROM (NEW."declared_by") OR OLD."description" IS DISTINCT FROM (NEW."description") OR OLD."disk_gb" IS DISTINCT FROM (NEW."disk_gb") OR OLD."environment_id" IS DISTINCT FROM (NEW."environment_id") OR OLD."external_id" IS DISTINCT FROM (NEW."external_id") OR OLD."group_id" IS DISTINCT FROM (NEW."group_id") OR OLD."id" IS DISTINCT FROM (NEW."id") OR OLD."kind" IS DISTINCT FROM (NEW."kind") OR OLD."memory_mb" IS DISTINCT FROM (NEW."memory_mb") OR OLD."name" IS DISTINCT FROM (NEW."name") OR OLD."operating_system" IS DISTINCT FROM (NEW."operating_system") OR OLD."scope_id" IS DISTINCT FROM (NEW."scope_id") OR OLD."service_id" IS DISTINCT FROM (NEW."service_id") OR OLD."slug" IS DISTINCT FROM (NEW."slug") OR OLD."status" IS DISTINCT FROM (NEW."status") OR OLD."tags" IS DISTINCT FROM (NEW."tags") OR OLD."zone_id" IS DISTINCT FROM (NEW."zone_id"))', func='NEW.revision = OLD.revision + 1; NEW.updated_at = now(); RETURN NEW;', hash='a9eade27b831678da0ab8b1680383c2a0d2bf57f', operation='UPDATE', pgid='pgtrigger_counted_ef2e9', table='inventory_server', when='BEFORE')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='server',
             trigger=pgtrigger.compiler.Trigger(name='remembered_insert', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'server', new_row.id, 'c', NULL FROM new_rows new_row; RETURN NULL;", hash='1143a447951da4637c60e7d28e4ee41fe24015fc', level='STATEMENT', operation='INSERT', pgid='pgtrigger_remembered_insert_518da', referencing='REFERENCING NEW TABLE AS new_rows ', table='inventory_server', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='server',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT * FROM (\n            SELECT now(), pg_current_xact_id()::text::bigint, 'server', new_row.id, 'u', \n    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was\n      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value\n        AND was.key NOT IN ('revision', 'updated_at'))\n AS before\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed\n             WHERE before IS NOT NULL; RETURN NULL;", hash='5fa5ac5c296f16f358353b374c2761e97f8797a0', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_9a0be', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_server', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='server',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'server', old_row.id, 'd', to_jsonb(old_row) FROM old_rows old_row; RETURN NULL;", hash='b595251d316a0f9a16a498c62538c1beae879d46', level='STATEMENT', operation='DELETE', pgid='pgtrigger_remembered_delete_e307c', referencing='REFERENCING OLD TABLE AS old_rows ', table='inventory_server', when='AFTER')),
         ),
     ]

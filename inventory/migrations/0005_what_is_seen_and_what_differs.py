@@ -15,7 +15,7 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name="DiscoveryRun",
+            name='DiscoveryRun',
             fields=[
                 ("row_version", models.PositiveIntegerField(default=1, editable=False)),
                 (
@@ -62,11 +62,37 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "ordering": ["-started_at"],
+                'ordering': ["-started_at"],
+                'indexes': [models.Index(fields=["source", "listed", "-started_at"], name="run_of_scope")],
+                'constraints': [models.CheckConstraint(
+                condition=models.Q(("state__in", ["running", "complete", "partial", "failed", "held"])),
+                name="inventory_discovery_run_state",
+            ), models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("finished_at", None), ("state", "running")),
+                    models.Q(models.Q(("state", "running"), _negated=True), ("finished_at__isnull", False)),
+                    _connector="OR",
+                ),
+                name="run_finished_when_it_says_so",
+            ), models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state__in", ["partial", "failed", "held"]), _negated=True),
+                    models.Q(("problem", ""), _negated=True),
+                    _connector="OR",
+                ),
+                name="run_says_what_is_wrong",
+            ), models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state__in", ["complete", "held"]), _negated=True), ("at__isnull", False), _connector="OR"
+                ),
+                name="run_says_when_it_looked",
+            ), models.UniqueConstraint(
+                condition=models.Q(("state", "held")), fields=("source", "listed"), name="run_held_once_per_scope"
+            )],
             },
         ),
         migrations.CreateModel(
-            name="Sighting",
+            name='Sighting',
             fields=[
                 (
                     "id",
@@ -124,11 +150,25 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "ordering": ["source", "listed", "key"],
+                'ordering': ["source", "listed", "key"],
+                'indexes': [models.Index(
+                condition=models.Q(("external_id", ""), _negated=True), fields=["external_id"], name="sighting_by_id"
+            )],
+                'constraints': [models.UniqueConstraint(fields=("source", "listed", "key", "external_id"), name="sighting_once"), models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("missed", 0), ("state", "present")),
+                    models.Q(("missed", 1), ("state", "suspect")),
+                    models.Q(("missed__gte", 2), ("state", "gone")),
+                    _connector="OR",
+                ),
+                name="sighting_missed_says_its_state",
+            ), models.CheckConstraint(
+                condition=models.Q(("last_seen__gte", models.F("first_seen"))), name="sighting_seen_in_order"
+            )],
             },
         ),
         migrations.CreateModel(
-            name="Drift",
+            name='Drift',
             fields=[
                 ("row_version", models.PositiveIntegerField(default=1, editable=False)),
                 (
@@ -215,122 +255,23 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "ordering": ["-since"],
-            },
-        ),
-        migrations.AddIndex(
-            model_name="discoveryrun",
-            index=models.Index(fields=["source", "listed", "-started_at"], name="run_of_scope"),
-        ),
-        migrations.AddConstraint(
-            model_name="discoveryrun",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("state__in", ["running", "complete", "partial", "failed", "held"])),
-                name="inventory_discovery_run_state",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="discoveryrun",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("finished_at", None), ("state", "running")),
-                    models.Q(models.Q(("state", "running"), _negated=True), ("finished_at__isnull", False)),
-                    _connector="OR",
-                ),
-                name="run_finished_when_it_says_so",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="discoveryrun",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("state__in", ["partial", "failed", "held"]), _negated=True),
-                    models.Q(("problem", ""), _negated=True),
-                    _connector="OR",
-                ),
-                name="run_says_what_is_wrong",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="discoveryrun",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("state__in", ["complete", "held"]), _negated=True), ("at__isnull", False), _connector="OR"
-                ),
-                name="run_says_when_it_looked",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="discoveryrun",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("state", "held")), fields=("source", "listed"), name="run_held_once_per_scope"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="sighting",
-            index=models.Index(
-                condition=models.Q(("external_id", ""), _negated=True), fields=["external_id"], name="sighting_by_id"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="sighting",
-            constraint=models.UniqueConstraint(fields=("source", "listed", "key", "external_id"), name="sighting_once"),
-        ),
-        migrations.AddConstraint(
-            model_name="sighting",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("missed", 0), ("state", "present")),
-                    models.Q(("missed", 1), ("state", "suspect")),
-                    models.Q(("missed__gte", 2), ("state", "gone")),
-                    _connector="OR",
-                ),
-                name="sighting_missed_says_its_state",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="sighting",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("last_seen__gte", models.F("first_seen"))), name="sighting_seen_in_order"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="drift",
-            index=models.Index(
+                'ordering': ["-since"],
+                'indexes': [models.Index(
                 condition=models.Q(("state", "settled"), _negated=True),
                 fields=["scope", "-since"],
                 name="drift_by_scope",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="drift",
-            index=models.Index(
+            ), models.Index(
                 condition=models.Q(("state", "settled"), _negated=True), fields=["component"], name="drift_of_component"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="drift",
-            constraint=models.CheckConstraint(
+            )],
+                'constraints': [models.CheckConstraint(
                 condition=models.Q(("state__in", ["open", "exempted", "accepted", "planned", "settled"])),
                 name="inventory_drift_state",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="drift",
-            constraint=models.UniqueConstraint(
+            ), models.UniqueConstraint(
                 condition=models.Q(("state", "settled"), _negated=True), fields=("key",), name="drift_stands_once"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="drift",
-            constraint=models.CheckConstraint(
+            ), models.CheckConstraint(
                 condition=models.Q(("component__isnull", False), ("sighting__isnull", False), _connector="OR"),
                 name="drift_is_about_something",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="drift",
-            constraint=models.CheckConstraint(
+            ), models.CheckConstraint(
                 condition=models.Q(
                     models.Q(
                         ("exempt_until__isnull", False), ("state", "exempted"), models.Q(("reason", ""), _negated=True)
@@ -339,22 +280,14 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="drift_exempted_until_and_why",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="drift",
-            constraint=models.CheckConstraint(
+            ), models.CheckConstraint(
                 condition=models.Q(
                     models.Q(("operation__isnull", False), ("state", "planned")),
                     models.Q(models.Q(("state", "planned"), _negated=True), ("operation", None)),
                     _connector="OR",
                 ),
                 name="drift_planned_has_its_operation",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="drift",
-            constraint=models.CheckConstraint(
+            ), models.CheckConstraint(
                 condition=models.Q(
                     models.Q(
                         ("decided_at__isnull", False),
@@ -369,17 +302,14 @@ class Migration(migrations.Migration):
                     _connector="OR",
                 ),
                 name="drift_decided_by_somebody",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="drift",
-            constraint=models.CheckConstraint(
+            ), models.CheckConstraint(
                 condition=models.Q(
                     models.Q(("settled_at__isnull", False), ("state", "settled")),
                     models.Q(models.Q(("state", "settled"), _negated=True), ("settled_at", None)),
                     _connector="OR",
                 ),
                 name="drift_settled_at",
-            ),
+            )],
+            },
         ),
     ]

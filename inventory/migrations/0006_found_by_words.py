@@ -34,78 +34,6 @@ class Migration(migrations.Migration):
 
     operations = [
         *(searchable(f'inventory_{name}', *line) for name, line in LINES.items()),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='component',
-            name='remembered_update',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='component',
-            name='remembered_delete',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='datacenter',
-            name='remembered_update',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='datacenter',
-            name='remembered_delete',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='dependency',
-            name='remembered_update',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='dependency',
-            name='remembered_delete',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='endpoint',
-            name='remembered_update',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='endpoint',
-            name='remembered_delete',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='environment',
-            name='remembered_update',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='environment',
-            name='remembered_delete',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='networkzone',
-            name='remembered_update',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='networkzone',
-            name='remembered_delete',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='server',
-            name='remembered_update',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='server',
-            name='remembered_delete',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='servergroup',
-            name='remembered_update',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='servergroup',
-            name='remembered_delete',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='service',
-            name='remembered_update',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='service',
-            name='remembered_delete',
-        ),
         migrations.AddIndex(
             model_name='component',
             index=models.Index(django.db.models.functions.comparison.Collate(django.db.models.functions.text.Lower('name'), 'C'), name='component_by_name'),
@@ -124,15 +52,7 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='component',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT * FROM (\n            SELECT now(), pg_current_xact_id()::text::bigint, 'component', new_row.id, 'u', \n    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was\n      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value\n        AND was.key NOT IN ('revision', 'updated_at', 'words'))\n AS before\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed\n             WHERE before IS NOT NULL; RETURN NULL;", hash='73f8775a7c5569b0370af65b1d289822c6e6325a', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_28969', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_component', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='component',
             trigger=pgtrigger.compiler.Trigger(name='remembered_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'component', was.id, 'd', to_jsonb(was) - 'words' FROM old_rows was; RETURN NULL;", hash='556df63c4e0010e9cbdc0df2e2627417b7c5cfa0', level='STATEMENT', operation='DELETE', pgid='pgtrigger_remembered_delete_e70d0', referencing='REFERENCING OLD TABLE AS old_rows ', table='inventory_component', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='datacenter',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT * FROM (\n            SELECT now(), pg_current_xact_id()::text::bigint, 'data-center', new_row.id, 'u', \n    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was\n      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value\n        AND was.key NOT IN ('revision', 'updated_at', 'words'))\n AS before\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed\n             WHERE before IS NOT NULL; RETURN NULL;", hash='6e1d66a5bed956583b681760e42ae6df8c8d385b', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_f83ac', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_datacenter', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='datacenter',
@@ -140,15 +60,7 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='dependency',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT * FROM (\n            SELECT now(), pg_current_xact_id()::text::bigint, 'dependency', new_row.id, 'u', \n    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was\n      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value\n        AND was.key NOT IN ('revision', 'updated_at', 'words'))\n AS before\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed\n             WHERE before IS NOT NULL; RETURN NULL;", hash='20f9c54c0e155c8e4fbf4ce97e356623851ca03b', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_d3617', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_dependency', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='dependency',
             trigger=pgtrigger.compiler.Trigger(name='remembered_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'dependency', was.id, 'd', to_jsonb(was) - 'words' FROM old_rows was; RETURN NULL;", hash='f17c88f1b2b4df026c6328bbcadecf33efed3d1f', level='STATEMENT', operation='DELETE', pgid='pgtrigger_remembered_delete_6f17d', referencing='REFERENCING OLD TABLE AS old_rows ', table='inventory_dependency', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='endpoint',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT * FROM (\n            SELECT now(), pg_current_xact_id()::text::bigint, 'endpoint', new_row.id, 'u', \n    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was\n      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value\n        AND was.key NOT IN ('revision', 'updated_at', 'words'))\n AS before\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed\n             WHERE before IS NOT NULL; RETURN NULL;", hash='3a7a238285867710a505ee4a46d0680878e1ce6c', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_94e30', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_endpoint', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='endpoint',
@@ -156,15 +68,7 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='environment',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT * FROM (\n            SELECT now(), pg_current_xact_id()::text::bigint, 'environment', new_row.id, 'u', \n    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was\n      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value\n        AND was.key NOT IN ('revision', 'updated_at', 'words'))\n AS before\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed\n             WHERE before IS NOT NULL; RETURN NULL;", hash='ec10861bf468d42fa468806c476877248a42ee59', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_5c436', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_environment', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='environment',
             trigger=pgtrigger.compiler.Trigger(name='remembered_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'environment', was.id, 'd', to_jsonb(was) - 'words' FROM old_rows was; RETURN NULL;", hash='9b0e462d915c7a019d4045a0b477b562f4c0f2cd', level='STATEMENT', operation='DELETE', pgid='pgtrigger_remembered_delete_045fb', referencing='REFERENCING OLD TABLE AS old_rows ', table='inventory_environment', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='networkzone',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT * FROM (\n            SELECT now(), pg_current_xact_id()::text::bigint, 'network-zone', new_row.id, 'u', \n    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was\n      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value\n        AND was.key NOT IN ('revision', 'updated_at', 'words'))\n AS before\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed\n             WHERE before IS NOT NULL; RETURN NULL;", hash='e712a758c0646937fee7754135e1e371b23b3bdc', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_b9e10', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_networkzone', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='networkzone',
@@ -172,23 +76,11 @@ class Migration(migrations.Migration):
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='server',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT * FROM (\n            SELECT now(), pg_current_xact_id()::text::bigint, 'server', new_row.id, 'u', \n    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was\n      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value\n        AND was.key NOT IN ('revision', 'updated_at', 'words'))\n AS before\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed\n             WHERE before IS NOT NULL; RETURN NULL;", hash='d0b2f23719be4e323aff32be9d7a3ad5298bdfb2', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_9a0be', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_server', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='server',
             trigger=pgtrigger.compiler.Trigger(name='remembered_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'server', was.id, 'd', to_jsonb(was) - 'words' FROM old_rows was; RETURN NULL;", hash='54ff6111243886a8b2fac51156b6fe4e6548b9f3', level='STATEMENT', operation='DELETE', pgid='pgtrigger_remembered_delete_e307c', referencing='REFERENCING OLD TABLE AS old_rows ', table='inventory_server', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='servergroup',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT * FROM (\n            SELECT now(), pg_current_xact_id()::text::bigint, 'server-group', new_row.id, 'u', \n    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was\n      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value\n        AND was.key NOT IN ('revision', 'updated_at', 'words'))\n AS before\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed\n             WHERE before IS NOT NULL; RETURN NULL;", hash='f168a37adc579bd94dff1893c2e1379e28098bf7', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_68667', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_servergroup', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='servergroup',
             trigger=pgtrigger.compiler.Trigger(name='remembered_delete', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'server-group', was.id, 'd', to_jsonb(was) - 'words' FROM old_rows was; RETURN NULL;", hash='8b68e656051e3e41b75260dfbee34910246aea8b', level='STATEMENT', operation='DELETE', pgid='pgtrigger_remembered_delete_57ee8', referencing='REFERENCING OLD TABLE AS old_rows ', table='inventory_servergroup', when='AFTER')),
-        ),
-        pgtrigger.migrations.AddTrigger(
-            model_name='service',
-            trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT * FROM (\n            SELECT now(), pg_current_xact_id()::text::bigint, 'service', new_row.id, 'u', \n    (SELECT jsonb_object_agg(was.key, was.value) FROM jsonb_each(to_jsonb(old_row)) was\n      WHERE to_jsonb(new_row) -> was.key IS DISTINCT FROM was.value\n        AND was.key NOT IN ('revision', 'updated_at', 'words'))\n AS before\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id) changed\n             WHERE before IS NOT NULL; RETURN NULL;", hash='b0e9392eca9db1504b4da8c871824df2f388d71b', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_baa79', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_service', when='AFTER')),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='service',

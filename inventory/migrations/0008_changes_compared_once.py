@@ -12,42 +12,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='component',
-            name='remembered_update',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='datacenter',
-            name='remembered_update',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='dependency',
-            name='remembered_update',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='endpoint',
-            name='remembered_update',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='environment',
-            name='remembered_update',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='networkzone',
-            name='remembered_update',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='server',
-            name='remembered_update',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='servergroup',
-            name='remembered_update',
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name='service',
-            name='remembered_update',
-        ),
         pgtrigger.migrations.AddTrigger(
             model_name='component',
             trigger=pgtrigger.compiler.Trigger(name='remembered_update', sql=pgtrigger.compiler.UpsertTriggerSql(func="EXECUTE $changed$INSERT INTO inventory_revision (at, transaction, noun, object_id, act, before) SELECT now(), pg_current_xact_id()::text::bigint, 'component', pair.id, 'u', changed.before\n      FROM (SELECT old_row.id, to_jsonb(old_row) - ARRAY['revision', 'updated_at', 'words'] AS was, to_jsonb(new_row) AS now\n              FROM new_rows new_row JOIN old_rows old_row ON old_row.id = new_row.id OFFSET 0) pair\n     CROSS JOIN LATERAL (SELECT jsonb_object_agg(each.key, each.value) AS before FROM jsonb_each(pair.was) each\n                          WHERE pair.now -> each.key IS DISTINCT FROM each.value) changed\n     WHERE changed.before IS NOT NULL$changed$; RETURN NULL;", hash='667b95ee7ee4c6ebcec69b97d3f713b563032e36', level='STATEMENT', operation='UPDATE', pgid='pgtrigger_remembered_update_28969', referencing='REFERENCING OLD TABLE AS old_rows  NEW TABLE AS new_rows ', table='inventory_component', when='AFTER')),

@@ -49,6 +49,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-uploaded_at'],
+                'indexes': [models.Index(fields=['uploaded_by', '-uploaded_at'], name='import_by_author')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['uploaded', 'checking', 'refused', 'ready', 'applying', 'applied', 'failed', 'discarded'])), name='inventory_import_state'), models.CheckConstraint(condition=models.Q(models.Q(('state__in', ('ready', 'applying', 'applied')), models.Q(('digest', ''), _negated=True)), models.Q(models.Q(('state__in', ('ready', 'applying', 'applied')), _negated=True), ('digest', '')), _connector='OR'), name='import_difference_is_known'), models.CheckConstraint(condition=models.Q(models.Q(('faults__gt', 0), ('state', 'refused')), models.Q(models.Q(('state', 'refused'), _negated=True), ('faults', 0)), _connector='OR'), name='import_refused_for_something'), models.CheckConstraint(condition=models.Q(models.Q(('state__in', ('applying', 'applied')), models.Q(('applied_label', ''), _negated=True)), models.Q(models.Q(('state__in', ('applying', 'applied')), _negated=True), ('applied_by', None), ('applied_label', '')), _connector='OR'), name='import_applied_by_somebody'), models.CheckConstraint(condition=models.Q(models.Q(('applied_at__isnull', False), ('state', 'applied')), models.Q(models.Q(('state', 'applied'), _negated=True), ('applied_at', None)), _connector='OR'), name='import_applied_at'), models.CheckConstraint(condition=models.Q(models.Q(('discarded_at__isnull', False), ('state', 'discarded')), models.Q(models.Q(('state', 'discarded'), _negated=True), ('discarded_at', None)), _connector='OR'), name='import_discarded_at'), models.CheckConstraint(condition=models.Q(models.Q(('state', 'failed'), _negated=True), models.Q(('note', ''), _negated=True), _connector='OR'), name='import_failed_for_something')],
             },
         ),
         migrations.CreateModel(
@@ -68,6 +70,9 @@ class Migration(migrations.Migration):
                 ('fields', models.JSONField()),
                 ('of', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='change_rows', to='inventory.import')),
             ],
+            options={
+                'indexes': [models.Index(fields=['of', 'id'], name='import_change_of')],
+            },
         ),
         migrations.CreateModel(
             name='ImportFault',
@@ -78,45 +83,8 @@ class Migration(migrations.Migration):
                 ('sentence', models.TextField()),
                 ('of', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='fault_rows', to='inventory.import')),
             ],
-        ),
-        migrations.AddIndex(
-            model_name='import',
-            index=models.Index(fields=['uploaded_by', '-uploaded_at'], name='import_by_author'),
-        ),
-        migrations.AddConstraint(
-            model_name='import',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['uploaded', 'checking', 'refused', 'ready', 'applying', 'applied', 'failed', 'discarded'])), name='inventory_import_state'),
-        ),
-        migrations.AddConstraint(
-            model_name='import',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ('ready', 'applying', 'applied')), models.Q(('digest', ''), _negated=True)), models.Q(models.Q(('state__in', ('ready', 'applying', 'applied')), _negated=True), ('digest', '')), _connector='OR'), name='import_difference_is_known'),
-        ),
-        migrations.AddConstraint(
-            model_name='import',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('faults__gt', 0), ('state', 'refused')), models.Q(models.Q(('state', 'refused'), _negated=True), ('faults', 0)), _connector='OR'), name='import_refused_for_something'),
-        ),
-        migrations.AddConstraint(
-            model_name='import',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state__in', ('applying', 'applied')), models.Q(('applied_label', ''), _negated=True)), models.Q(models.Q(('state__in', ('applying', 'applied')), _negated=True), ('applied_by', None), ('applied_label', '')), _connector='OR'), name='import_applied_by_somebody'),
-        ),
-        migrations.AddConstraint(
-            model_name='import',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('applied_at__isnull', False), ('state', 'applied')), models.Q(models.Q(('state', 'applied'), _negated=True), ('applied_at', None)), _connector='OR'), name='import_applied_at'),
-        ),
-        migrations.AddConstraint(
-            model_name='import',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('discarded_at__isnull', False), ('state', 'discarded')), models.Q(models.Q(('state', 'discarded'), _negated=True), ('discarded_at', None)), _connector='OR'), name='import_discarded_at'),
-        ),
-        migrations.AddConstraint(
-            model_name='import',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'failed'), _negated=True), models.Q(('note', ''), _negated=True), _connector='OR'), name='import_failed_for_something'),
-        ),
-        migrations.AddIndex(
-            model_name='importchange',
-            index=models.Index(fields=['of', 'id'], name='import_change_of'),
-        ),
-        migrations.AddIndex(
-            model_name='importfault',
-            index=models.Index(fields=['of', 'id'], name='import_fault_of'),
+            options={
+                'indexes': [models.Index(fields=['of', 'id'], name='import_fault_of')],
+            },
         ),
     ]

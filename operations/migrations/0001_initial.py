@@ -64,6 +64,8 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['-number'],
+                'indexes': [models.Index(fields=['scope', '-number'], name='operation_by_scope'), models.Index(fields=['subject_type', 'subject_id', '-number'], name='operation_by_subject'), models.Index(condition=models.Q(('cause_id', ''), _negated=True), fields=['cause_type', 'cause_id'], name='operation_by_cause'), models.Index(condition=models.Q(('state__in', ('planned', 'awaiting_approval', 'queued', 'running', 'undoing', 'stuck'))), fields=['target', 'number'], name='operation_open_by_target')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['planned', 'awaiting_approval', 'queued', 'running', 'done', 'undoing', 'undone', 'stuck', 'cancelled'])), name='operations_operation_state'), models.UniqueConstraint(condition=models.Q(('mutating', True), ('state__in', ('running', 'undoing', 'stuck')), models.Q(('target', ''), _negated=True)), fields=('target',), name='operation_one_per_target'), models.CheckConstraint(condition=models.Q(models.Q(('started_at__isnull', False), ('state__in', ('running', 'undoing', 'stuck', 'done', 'undone'))), models.Q(('started_at', None), ('state__in', ('planned', 'awaiting_approval', 'queued', 'cancelled'))), _connector='OR'), name='operation_started_at'), models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', False), ('state__in', ('done', 'undone', 'cancelled'))), models.Q(('finished_at', None), ('state__in', ('planned', 'awaiting_approval', 'queued', 'running', 'undoing', 'stuck'))), _connector='OR'), name='operation_finished_at'), models.CheckConstraint(condition=models.Q(models.Q(('state', 'stuck'), models.Q(('stuck_reason', ''), _negated=True)), models.Q(models.Q(('state', 'stuck'), _negated=True), ('stuck_reason', '')), _connector='OR'), name='operation_stuck_reason'), models.CheckConstraint(condition=models.Q(models.Q(('lease_owner', ''), ('lease_until', None)), models.Q(('lease_until__isnull', False), ('state__in', ('running', 'undoing')), models.Q(('lease_owner', ''), _negated=True)), _connector='OR'), name='operation_lease'), models.CheckConstraint(condition=models.Q(('valid_until', None), ('state__in', ('planned', 'cancelled')), _connector='OR'), name='operation_valid_until_of_drafts')],
             },
         ),
         migrations.CreateModel(
@@ -78,6 +80,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['at'],
+                'constraints': [models.UniqueConstraint(fields=('operation', 'person'), name='approval_once_per_person')],
             },
         ),
         migrations.CreateModel(
@@ -104,6 +107,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'ordering': ['operation', 'position'],
+                'constraints': [models.UniqueConstraint(fields=('operation', 'position'), name='step_once_per_place'), models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'running', 'done', 'undoing', 'undone', 'failed', 'skipped'])), name='step_state'), models.CheckConstraint(condition=models.Q(('progress_done__lte', models.F('progress_total'))), name='step_progress_within_total'), models.CheckConstraint(condition=models.Q(models.Q(('started_at', None), ('state__in', ('pending', 'skipped'))), models.Q(('started_at__isnull', False), ('state__in', ('running', 'done', 'undoing', 'failed', 'undone'))), _connector='OR'), name='step_started_at')],
             },
         ),
         migrations.CreateModel(
@@ -117,69 +121,5 @@ class Migration(migrations.Migration):
             options={
                 'ordering': ['seq'],
             },
-        ),
-        migrations.AddIndex(
-            model_name='operation',
-            index=models.Index(fields=['scope', '-number'], name='operation_by_scope'),
-        ),
-        migrations.AddIndex(
-            model_name='operation',
-            index=models.Index(fields=['subject_type', 'subject_id', '-number'], name='operation_by_subject'),
-        ),
-        migrations.AddIndex(
-            model_name='operation',
-            index=models.Index(condition=models.Q(('cause_id', ''), _negated=True), fields=['cause_type', 'cause_id'], name='operation_by_cause'),
-        ),
-        migrations.AddIndex(
-            model_name='operation',
-            index=models.Index(condition=models.Q(('state__in', ('planned', 'awaiting_approval', 'queued', 'running', 'undoing', 'stuck'))), fields=['target', 'number'], name='operation_open_by_target'),
-        ),
-        migrations.AddConstraint(
-            model_name='operation',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['planned', 'awaiting_approval', 'queued', 'running', 'done', 'undoing', 'undone', 'stuck', 'cancelled'])), name='operations_operation_state'),
-        ),
-        migrations.AddConstraint(
-            model_name='operation',
-            constraint=models.UniqueConstraint(condition=models.Q(('mutating', True), ('state__in', ('running', 'undoing', 'stuck')), models.Q(('target', ''), _negated=True)), fields=('target',), name='operation_one_per_target'),
-        ),
-        migrations.AddConstraint(
-            model_name='operation',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('started_at__isnull', False), ('state__in', ('running', 'undoing', 'stuck', 'done', 'undone'))), models.Q(('started_at', None), ('state__in', ('planned', 'awaiting_approval', 'queued', 'cancelled'))), _connector='OR'), name='operation_started_at'),
-        ),
-        migrations.AddConstraint(
-            model_name='operation',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('finished_at__isnull', False), ('state__in', ('done', 'undone', 'cancelled'))), models.Q(('finished_at', None), ('state__in', ('planned', 'awaiting_approval', 'queued', 'running', 'undoing', 'stuck'))), _connector='OR'), name='operation_finished_at'),
-        ),
-        migrations.AddConstraint(
-            model_name='operation',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'stuck'), models.Q(('stuck_reason', ''), _negated=True)), models.Q(models.Q(('state', 'stuck'), _negated=True), ('stuck_reason', '')), _connector='OR'), name='operation_stuck_reason'),
-        ),
-        migrations.AddConstraint(
-            model_name='operation',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('lease_owner', ''), ('lease_until', None)), models.Q(('lease_until__isnull', False), ('state__in', ('running', 'undoing')), models.Q(('lease_owner', ''), _negated=True)), _connector='OR'), name='operation_lease'),
-        ),
-        migrations.AddConstraint(
-            model_name='operation',
-            constraint=models.CheckConstraint(condition=models.Q(('valid_until', None), ('state__in', ('planned', 'cancelled')), _connector='OR'), name='operation_valid_until_of_drafts'),
-        ),
-        migrations.AddConstraint(
-            model_name='approval',
-            constraint=models.UniqueConstraint(fields=('operation', 'person'), name='approval_once_per_person'),
-        ),
-        migrations.AddConstraint(
-            model_name='step',
-            constraint=models.UniqueConstraint(fields=('operation', 'position'), name='step_once_per_place'),
-        ),
-        migrations.AddConstraint(
-            model_name='step',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['pending', 'running', 'done', 'undoing', 'undone', 'failed', 'skipped'])), name='step_state'),
-        ),
-        migrations.AddConstraint(
-            model_name='step',
-            constraint=models.CheckConstraint(condition=models.Q(('progress_done__lte', models.F('progress_total'))), name='step_progress_within_total'),
-        ),
-        migrations.AddConstraint(
-            model_name='step',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('started_at', None), ('state__in', ('pending', 'skipped'))), models.Q(('started_at__isnull', False), ('state__in', ('running', 'done', 'undoing', 'failed', 'undone'))), _connector='OR'), name='step_started_at'),
         ),
     ]

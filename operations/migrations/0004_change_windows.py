@@ -31,30 +31,12 @@ class Migration(migrations.Migration):
                 ('state', models.CharField(choices=[('declared', 'Declared'), ('lifted', 'Lifted')], db_index=True, default='declared', max_length=32)),
                 ('declared_label', models.CharField(max_length=200)),
                 ('created_at', models.DateTimeField(default=portal.clock.now, editable=False)),
+                ('declared_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'ordering': ['-starts_at'],
+                'indexes': [models.Index(condition=models.Q(('state', 'declared')), fields=['ends_at'], name='window_by_end')],
+                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['declared', 'lifted'])), name='operations_window_state'), models.CheckConstraint(condition=models.Q(('ends_at__gt', models.F('starts_at'))), name='window_ends_after_it_starts'), models.CheckConstraint(condition=models.Q(('reason', ''), _negated=True), name='window_has_a_reason')],
             },
-        ),
-        migrations.AddField(
-            model_name='changewindow',
-            name='declared_by',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddIndex(
-            model_name='changewindow',
-            index=models.Index(condition=models.Q(('state', 'declared')), fields=['ends_at'], name='window_by_end'),
-        ),
-        migrations.AddConstraint(
-            model_name='changewindow',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['declared', 'lifted'])), name='operations_window_state'),
-        ),
-        migrations.AddConstraint(
-            model_name='changewindow',
-            constraint=models.CheckConstraint(condition=models.Q(('ends_at__gt', models.F('starts_at'))), name='window_ends_after_it_starts'),
-        ),
-        migrations.AddConstraint(
-            model_name='changewindow',
-            constraint=models.CheckConstraint(condition=models.Q(('reason', ''), _negated=True), name='window_has_a_reason'),
         ),
     ]

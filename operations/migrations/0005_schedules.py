@@ -38,32 +38,13 @@ class Migration(migrations.Migration):
                 ('last_at', models.DateTimeField(null=True)),
                 ('problem', models.CharField(blank=True, max_length=500)),
                 ('created_at', models.DateTimeField(default=portal.clock.now, editable=False)),
+                ('asked_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('last_operation', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='operations.operation')),
+                ('scope', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='schedules', to='identity.scope')),
             ],
             options={
                 'ordering': ['number'],
+                'constraints': [models.CheckConstraint(condition=models.Q(('state__in', ['scheduled', 'suspended', 'retired'])), name='operations_schedule_state'), models.CheckConstraint(condition=models.Q(models.Q(('next_at__isnull', False), ('state', 'scheduled')), models.Q(models.Q(('state', 'scheduled'), _negated=True), ('next_at', None)), _connector='OR'), name='schedule_next_while_scheduled')],
             },
-        ),
-        migrations.AddField(
-            model_name='schedule',
-            name='asked_by',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
-        ),
-        migrations.AddField(
-            model_name='schedule',
-            name='last_operation',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='operations.operation'),
-        ),
-        migrations.AddField(
-            model_name='schedule',
-            name='scope',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='schedules', to='identity.scope'),
-        ),
-        migrations.AddConstraint(
-            model_name='schedule',
-            constraint=models.CheckConstraint(condition=models.Q(('state__in', ['scheduled', 'suspended', 'retired'])), name='operations_schedule_state'),
-        ),
-        migrations.AddConstraint(
-            model_name='schedule',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('next_at__isnull', False), ('state', 'scheduled')), models.Q(models.Q(('state', 'scheduled'), _negated=True), ('next_at', None)), _connector='OR'), name='schedule_next_while_scheduled'),
         ),
     ]
