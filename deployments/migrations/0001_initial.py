@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('identity', '0002_sign_in'),
-        ('inventory', '0002_declared_by_a_catalog'),
+        ('inventory', '0001_squashed_0009_files_of_rows'),
         ('operations', '0001_initial'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

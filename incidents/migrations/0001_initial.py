@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('identity', '0002_sign_in'),
-        ('inventory', '0002_declared_by_a_catalog'),
+        ('inventory', '0001_squashed_0009_files_of_rows'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

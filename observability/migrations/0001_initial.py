@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('inventory', '0002_declared_by_a_catalog'),
+        ('inventory', '0001_squashed_0009_files_of_rows'),
     ]
 
     operations = [

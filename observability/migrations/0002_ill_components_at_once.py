@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('inventory', '0008_changes_compared_once'),
+        ('inventory', '0001_squashed_0009_files_of_rows'),
         ('observability', '0001_initial'),
     ]
 
