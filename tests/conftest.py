@@ -22,6 +22,10 @@ from tests.postgres import copy_the_migrated_database
 # A real password hash costs a tenth of a second on purpose; tests make hundreds.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
+# Files of style sheets come from the real server. For its sake each request of a test client would start an event
+# loop and threads of its own, and that takes several times as long as many an answer.
+settings.MIDDLEWARE.remove("servestatic.middleware.ServeStaticMiddleware")
+
 
 # What takes longest begins first, so that no worker is left with it at the end.
 LONGEST = ("lab", "stories", "sigkill", "embedded", "drivers", "passkeys", "fuzz", "structure")
