@@ -10,6 +10,7 @@ from django.db.models.functions import Collate, Lower, Upper
 
 from identity.scoping import ScopedQuerySet
 from portal.search import matching
+from portal.search.words import PENDING
 
 M = TypeVar("M", bound=models.Model)
 
@@ -18,7 +19,7 @@ def searched_indexes(noun: str) -> list[models.Index]:
     """What finds names that begin so, and what stands within words, in a table of any size."""
     return [
         models.Index(Collate(Lower("name"), "C"), name=f"{noun}_by_name"),
-        GinIndex(OpClass(Upper("slug"), name="gin_trgm_ops"), name=f"{noun}_within"),
+        GinIndex(OpClass(Upper("slug"), name="gin_trgm_ops"), name=f"{noun}_within", gin_pending_list_limit=PENDING),
     ]
 
 

@@ -16,7 +16,7 @@ from django.db.models import Case, CharField, Exists, F, Q, QuerySet, TextField,
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Cast, Collate, Lower, Upper
 
-from portal.search.kept import Kept, Like, Reader, Slot, ask, keep
+from portal.search.kept import Kept, Like, Reader, Slot, ask, fenced, keep
 from portal.search.sources import Offer, Offers, Source, known, registry
 from portal.search.words import LEAST_PREFIX, NEAR, Matches, Near, Query, edits, guess, neighbours, read
 
@@ -162,8 +162,13 @@ def _directly(user: Any, query: Query, sources: list[Source], limit: int, tables
 @lru_cache(KEPT)
 def _named_or_worded(reader: Reader, table: Source, limit: int, knows: bool) -> Kept:
     """``knows``: the table has the words; otherwise only a name can begin with them."""
-    limbs = _limbs(table, table.rows(reader).order_by(), limit)
+    limbs = _limbs(table, _visible(table, reader), limit)
     return keep([_shown(table, rows, rank)[:limit] for rank, rows in limbs if knows or rank == BEGINS], table.kind)
+
+
+def _visible(table: Source, reader: Reader) -> Limb:
+    rows = table.rows(reader).order_by()
+    return fenced(rows) if table.large else rows
 
 
 def _limbs(table: Source, rows: Limb, limit: int) -> Iterator[tuple[int, Limb]]:
@@ -204,7 +209,7 @@ def _otherwise(user: Any, query: Query, sources: list[Source], limit: int, near:
 @lru_cache(KEPT)
 def _inside_or_alike(reader: Reader, table: Source, limit: int, inside: int, alike: int) -> Kept:
     """Either is asked with so many words; none, not at all."""
-    rows, limbs = table.rows(reader).order_by(), []
+    rows, limbs = _visible(table, reader), []
     if table.inside and inside:
         within = (Like(Upper(table.inside), Upper(Slot(f"word {place}"))) for place in range(inside))
         limbs.append(_shown(table, rows.filter(*within), INSIDE)[:limit])
