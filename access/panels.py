@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from django.db.models import F, Value
+from django.db.models.functions import Replace
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -16,14 +18,15 @@ ui.nav("My access", "my-access", icon="key", order=60, action="access.request", 
 ui.nav("Access requests", "access-request-list", icon="user-question", order=61, action="access.view", section="Access")
 ui.nav("Grants", "grant-list", icon="user-check", order=62, action="access.view", section="Access")
 
+STATE = Replace(F("state"), Value("_"), Value(" "))
 search.source(
     "access-request", "Access requests", icon="user-question", rows=AccessRequest.objects.visible_to,
-    page="access-request-detail", title="key", detail="state", key="key", exact=("key",), order="-requested_at",
+    page="access-request-detail", title="key", detail=STATE, key="key", exact=("key",), order="-requested_at",
     place=50,
 )  # fmt: skip
 search.source(
     "grant", "Grants", icon="user-check", rows=Grant.objects.visible_to, page="grant-detail", title="key",
-    detail="state", key="key", exact=("key",), order="-starts_at", place=51,
+    detail=STATE, key="key", exact=("key",), order="-starts_at", place=51,
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import Count, F, Value
-from django.db.models.functions import Concat
+from django.db.models.functions import Concat, Replace
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -18,9 +18,10 @@ from portal import search, ui
 SHOWN = 8
 
 ui.nav("Incidents", "incident-list", icon="urgent", order=30, action="incidents.view")
+STATE = Replace(F("state"), Value("_"), Value(" "))
 search.source(
     "incident", "Incidents", icon="urgent", rows=Incident.objects.visible_to, page="incident-detail",
-    title=Concat(F("reference"), Value(" "), F("title")), detail="state", key="reference", number=("INC", "number"),
+    title=Concat(F("reference"), Value(" "), F("title")), detail=STATE, key="reference", number=("INC", "number"),
     order="-number", place=10,
 )  # fmt: skip
 ui.nav("On call", "on-call", icon="phone-call", order=35, action="incidents.view")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db.models import CharField, F, Value
-from django.db.models.functions import Cast, Concat
+from django.db.models.functions import Cast, Concat, Replace
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -21,9 +21,10 @@ LISTS = ("plan-list", "schedule-list", "window-list")
 ui.nav("Operations", "operation-list", icon="player-play", order=40, action="operations.view", beside=LISTS)
 
 
+STATE = Replace(F("state"), Value("_"), Value(" "))
 search.source(
     "operation", "Operations", icon="player-play", rows=Operation.objects.visible_to, page="operation-detail",
-    title=Concat(Value("OP-"), Cast("number", CharField()), Value(" "), F("title")), detail="state", key="number",
+    title=Concat(Value("OP-"), Cast("number", CharField()), Value(" "), F("title")), detail=STATE, key="number",
     number=("OP", "number"), order="-number", place=40,
 )  # fmt: skip
 

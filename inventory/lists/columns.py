@@ -28,10 +28,6 @@ def _declared(row: Any) -> str:
     return row.declared_by or "by hand"
 
 
-def _open(row: Any) -> str:
-    return "Open"
-
-
 def _attributes(row: Any) -> str:
     """What its kind knows of it, in one line."""
     titles = row.spec.attributes
@@ -51,12 +47,12 @@ _WHERE = (
     _of("environment", "Environment", minor=True),
     _of("data_center", "Data center", minor=True),
 )
-_SLUG = Column("slug", "Name", link=True)
+_SLUG = Column("slug", "Slug", link=True)
 
 COLUMNS: dict[str, list[Column]] = {
     "data-center": [
         _SLUG,
-        Column("name", "Title", minor=True),
+        Column("name", "Name", minor=True),
         Column("role", "Role"),
         Column("provider", "Provider", minor=True),
         Column("region", "Region", minor=True),
@@ -66,7 +62,7 @@ COLUMNS: dict[str, list[Column]] = {
     ],
     "environment": [
         _SLUG,
-        Column("name", "Title"),
+        Column("name", "Name"),
         Column("kind", "Kind"),
         Column("description", "Description", sort=False, minor=True),
         _DECLARED,
@@ -111,7 +107,7 @@ COLUMNS: dict[str, list[Column]] = {
     ],
     "service": [
         _SLUG,
-        Column("name", "Title"),
+        Column("name", "Name"),
         Column("tier", "Tier", kind="number"),
         Column("owner.name", "Owner", sort="owner__name"),
         Column("language", "Language", minor=True),
@@ -153,16 +149,15 @@ COLUMNS: dict[str, list[Column]] = {
     ],
     "dependency": [
         Column("source.slug", "What needs", sort="source__slug", link=lambda row: row.source.get_absolute_url()),
-        Column("relation", "How", sort=False),
+        Column("relation", "How", sort=False, minor=True),
         Column("target.slug", "What is needed", sort="target__slug", link=lambda row: row.target.get_absolute_url()),
-        Column("kind", "Kind", sort=False),
+        Column("kind", "Kind", sort=False, link=True),
         Column("group", "Group", sort=False, extra=True),
         Column("needed", "Needed of it", kind="number", sort=False, extra=True),
         Column("protocol", "Protocol", sort=False, minor=True),
         Column("mode", "Mode", sort=False, extra=True),
         Column("description", "Description", sort=False, extra=True),
         _DECLARED,
-        Column("pk", "Entry", value=_open, link=True, sort=False),
     ],
 }
 SEARCHED: dict[str, tuple[str, ...]] = {

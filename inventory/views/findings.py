@@ -51,7 +51,7 @@ def finding_list(request: HttpRequest) -> HttpResponse:
         ui.Column("about", "About", link=lambda row: row.about.get_absolute_url(), sort=False),
         ui.Column("environment", "Environment", sort="environment__slug", minor=True),
         ui.Column("detail", "What is wrong", sort=False, minor=True),
-        ui.Column("since", "Since", kind="instant"),
+        ui.Column("since", "Since", kind="instant", minor=True),
         ui.Column("exempt_until", "Exempted until", minor=True),
     ]
     table = ui.Table(

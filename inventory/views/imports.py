@@ -49,7 +49,7 @@ def import_list(request: HttpRequest) -> HttpResponse:
         ui.Column("uploaded_label", "By", sort=False, minor=True),
         ui.Column("uploaded_at", "When", kind="instant"),
     ]
-    empty = "No file was imported yet."
+    empty = "No file was imported yet. “Import” takes one and shows first what it would change."
     facts: dict[str, Any] = {"order": "-uploaded_at", "empty": empty, "topic": "inventory.import"}
     table = ui.Table(request, Import.objects.visible_to(request.user), columns, search=("name", "noun"), **facts)
     return page(request, "inventory/import_list.html", {"title": "Imports", "table": table})

@@ -10,6 +10,7 @@ from django.template.defaultfilters import filesizeformat
 
 register = template.Library()
 _UNITS = ("bytes", "seconds", "percent", "ratio")
+_INITIALS = ("cpu", "tls", "ttl")
 
 
 @register.filter
@@ -18,7 +19,8 @@ def readable(name: str) -> str:
     words = name.split("_")
     if len(words) > 1 and words[-1] in _UNITS:
         words.pop()
-    return " ".join(words).capitalize()
+    text = " ".join(words)
+    return text.upper() if text in _INITIALS else text.capitalize()
 
 
 @register.filter

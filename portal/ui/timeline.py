@@ -10,6 +10,7 @@ from portal.lifecycle import Tone
 from portal.models import Event
 
 PAGE_SIZE = 50
+_IRREGULAR = {"apply": "applied", "bind": "bound", "step": "stepped", "unbind": "unbound", "write": "wrote"}
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,15 @@ def entry(event: Event, viewer_id: Any = None) -> Entry:
     move = next((m for m in declared if m.name in (verb, verb.replace("_", "-"))), None)
     own = event.actor_id is not None and event.actor_id == viewer_id
     if move is None or machine is None:
-        return Entry(event, verb.replace("_", " "), Tone.NEUTRAL, own)
+        return Entry(event, past(verb), Tone.NEUTRAL, own)
     return Entry(event, move.past, machine.state(move.target).tone if move.target else move.tone, own)
+
+
+def past(verb: str) -> str:
+    """``change_health`` as “changed health”: the words of a verb that no lifecycle declares."""
+    word, *rest = verb.split("_")
+    ending = "d" if word.endswith("e") else "ed"
+    return " ".join((_IRREGULAR.get(word) or word + ending, *rest))
 
 
 def _model(label: str) -> Any:

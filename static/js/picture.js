@@ -1,4 +1,4 @@
-// Pictures: arrow keys go to the nearest box in that direction.
+// Pictures: what is asked about stands in view, and arrow keys go to the nearest box in that direction.
 const ways = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
 
 const middle = (node) => {
@@ -19,6 +19,20 @@ const nearest = (from, nodes, [right, down]) => {
   }
   return best;
 };
+
+const settle = () => {
+  for (const node of document.querySelectorAll("[data-picture] .focus")) {
+    const scroll = node.closest(".topology-scroll");
+    if (!scroll || scroll.dataset.settled) continue;
+    const [x] = middle(node);
+    const { left, width } = scroll.getBoundingClientRect();
+    if (x > left + width) scroll.scrollLeft += x - left - width / 2;
+    scroll.dataset.settled = "yes";
+  }
+};
+
+document.addEventListener("htmx:afterSettle", settle);
+settle();
 
 document.addEventListener("keydown", (event) => {
   const node = event.target.closest?.("[data-picture] a");
