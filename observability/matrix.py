@@ -123,6 +123,8 @@ def overview(components: QuerySet[Component]) -> Overview:
             cell.states[state] = cell.states.get(state, 0) + many
             cell.oldest = min((at for at in (cell.oldest, oldest) if at), default=None)
     ordered = sorted(places, key=lambda place: (place is None, place.slug if place else ""))
+    for place, cells in places.items():
+        places[place] = dict(sorted(cells.items(), key=lambda one: KINDS.index(one[1].environment.kind)))  # type: ignore[arg-type]
     by_place = [(place, [(cell.environment, cell) for cell in places[place].values()]) for place in ordered]
     return Overview(first.environments, first.rows, first.total, by_place, whole)
 

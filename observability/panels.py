@@ -58,6 +58,7 @@ def _health(request: HttpRequest, by: str, title: str, **page: Any) -> ui.Panel 
         "groups": ordered[:GROUPS],
         "more": ordered[GROUPS:],
         "all": f"{reverse('component-list')}?{urlencode(narrow)}",
+        "named": any(whole.components for whole in groups.values()),
         "here": "data_center" in page,
     }
     return ui.Panel(title, "observability/health_panel.html", context, slug="health", icon="heartbeat")

@@ -203,7 +203,8 @@ def mark(shown: Any, counts: Iterable[Panel]) -> None:
         for cell in shown.cells():
             count, url = panel.context["counts"].get((cell.environment.slug, cell.service.slug), (0, ""))
             if count:
-                cell.marks.append((panel.title, count, url))
+                title = panel.title.removesuffix("s") if count == 1 else panel.title
+                cell.marks.append((title, count, url))
 
 
 def latency(component: Component, over: timedelta = SPARK) -> list[float | None]:

@@ -43,7 +43,7 @@ def import_list(request: HttpRequest) -> HttpResponse:
     authorize(request.user, verbs.IMPORT)  # type: ignore[arg-type]
     columns = [
         ui.Column("name", "File", link=True, sort=False),
-        ui.Column("label", "Rows of", sort=False),
+        ui.Column("label", "Rows of", sort=False, minor=True),
         ui.Column("state", "State", kind="badge", sort=False),
         ui.Column("summary", "Difference", sort=False, minor=True),
         ui.Column("uploaded_label", "By", sort=False, minor=True),
@@ -106,7 +106,13 @@ def change_table(request: HttpRequest, one: Import) -> ui.Table:
         ui.Column("key", one.label.capitalize(), kind="code", sort=False),
         ui.Column("fields", "Fields", sort=False, value=said, template="inventory/import_fields.html"),
     ]
-    facts: dict[str, Any] = {"order": "pk", "name": "difference", "search": ("key",), "caption": "Difference"}
+    facts: dict[str, Any] = {
+        "order": "pk",
+        "name": "difference",
+        "stacks": True,
+        "search": ("key",),
+        "caption": "Difference",
+    }
     facts |= {"files": {"csv": ui.Table.csv, "json": _json}, "filterset": filters.ChangeFilter}
     return ui.Table(request, one.change_rows.all(), columns, empty="The file changes nothing.", **facts)
 

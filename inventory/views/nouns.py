@@ -61,12 +61,14 @@ def noun_detail(request: HttpRequest, noun: str, key: Any) -> HttpResponse:
 def facts(obj: Any) -> list[tuple[Any, ...]]:
     """What is declared about ``obj``, field by field; what is not said is left out."""
     found: list[tuple[Any, ...]] = []
+    labels = {column.name: column.label for column in lists.COLUMNS[obj.noun]}
     for field in obj._meta.concrete_fields:
         if field.name in UNSHOWN:
             continue
         value = getattr(obj, f"get_{field.name}_display", lambda name=field.name: getattr(obj, name))()
         if value not in (None, "") and (field.name != "name" or str(value) != str(obj)):
-            found.append((field.verbose_name.capitalize(), value, "code" if field.name in ("slug", "cidr") else "text"))
+            label = labels.get(field.name) or field.verbose_name.capitalize()
+            found.append((label, value, "code" if field.name in ("slug", "cidr") else "text"))
     return found + described(obj)
 
 

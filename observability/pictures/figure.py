@@ -66,6 +66,16 @@ class Thing:
         return shortened(self.name, LONGEST)
 
     @property
+    def shown_note(self) -> str:
+        return shortened(self.note, LONGEST + 3)
+
+    @property
+    def full_title(self) -> str:
+        """Its name among all of a picture: of a bundle also the kind, and where it is."""
+        name = f"{self.name}: {self.kind_label.lower()}" if isinstance(self.key, tuple) and self.key[1] else self.name
+        return f"{name} ({self.center.slug})" if self.center else name
+
+    @property
     def kind_label(self) -> str:
         return kind_label(self.kind)
 

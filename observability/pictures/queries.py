@@ -40,11 +40,12 @@ def counted(rows: QuerySet[Component]) -> Counted:
 
 def needs_of(scene: Scene) -> list[tuple[Any, list[tuple[str, list[str]]]]]:
     """Each thing of a picture with what it needs, by how it needs it: the table twin of the picture."""
-    names = {thing.key: f"{thing.name} ({thing.center.slug})" if thing.center else thing.name for thing in scene.things}
+    names = {thing.key: thing.full_title for thing in scene.things}
     needs: dict[object, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for link in scene.links:
         if link.target in names:
             how = f"{link.group} of" if link.group else link.kind
             how = how if link.relation != Dependency.Relation.REPLICATES else "replicates from"
             needs[link.source][how].append(names[link.target])
-    return [(thing, [(how, sorted(found)) for how, found in needs[thing.key].items()]) for thing in scene.things]
+    things = sorted(scene.things, key=lambda each: (each.center.slug if each.center else "", each.name, each.kind))
+    return [(thing, [(how, sorted(found)) for how, found in needs[thing.key].items()]) for thing in things]

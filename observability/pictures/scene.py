@@ -90,8 +90,8 @@ def _things(bundles: Bundles, address: Address) -> list[Thing]:
     for key, (rank, many, of_them) in bundles.items():
         center, service, kind = centers.get(key[0]), services.get(key[1]), key[2]
         state = _BY_BADNESS[rank]
-        note = f"{many} × {kind_label(kind)}"
-        told = f"{many} components, {of_them} {state.label.lower()}"
+        note = kind_label(kind) if many == 1 else f"{many:,} × {kind_label(kind)}"
+        told = f"{many:,} components, {of_them} {state.label.lower()}"
         href = address({"service": service.slug if service else "", "kind": kind})
         name = service.name if service else kind_label(kind)
         things.append(Thing(key, name, note if service else told, href, state, kind, center, said=told, many=many))

@@ -149,10 +149,14 @@ def field(bound: Any) -> dict[str, Any]:
 
 
 @register.simple_tag(takes_context=True)
-def live(context: Context, name: str, *subjects: Any) -> SafeString:
-    """Attributes of an element that is replaced when a subject (an object or a topic) changes: its id is ``name``."""
+def live(context: Context, name: str, *subjects: Any, every: int = 0) -> SafeString:
+    """Attributes of an element that is replaced when a subject (an object or a topic) changes: its id is ``name``.
+
+    ``every``: and after so many seconds, for what people wait for, also where something between holds the stream back.
+    """
     topics = " ".join(s if isinstance(s, str) else f"{s._meta.label_lower}:{s.pk}" for s in subjects)
-    swap = 'hx-trigger="live consume" hx-target="#{0}" hx-select="#{0}" hx-swap="outerHTML"'
+    swap = 'hx-trigger="live consume{3}" hx-target="#{0}" hx-select="#{0}" hx-swap="outerHTML"'
+    beat = f", every {every}s" if every else ""
     return format_html(
-        f'id="{{0}}" data-live="{{1}}" hx-get="{{2}}" {swap}', name, topics, context["request"].get_full_path()
+        f'id="{{0}}" data-live="{{1}}" hx-get="{{2}}" {swap}', name, topics, context["request"].get_full_path(), beat
     )

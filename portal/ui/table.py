@@ -36,7 +36,7 @@ class Table:
     looks into, or a function of rows and text. ``filterset``: a django-filter class. ``empty``: what to say, and do,
     when there is nothing at all. ``topic``: refresh when this topic changes. ``bulk``: (label, address) of what can be
     done to picked rows. ``files``: makes the text of each kind of file from the table; by itself it knows CSV of what
-    is shown. Several tables on a page need a ``name`` each.
+    is shown. ``stacks``: its rows become boxes on a phone. Several tables on a page need a ``name`` each.
     Raises ``Invalid`` for a sort, page, column or search that cannot be.
     """
 
@@ -58,10 +58,11 @@ class Table:
         page_size: int = PAGE_SIZE,
         files: Mapping[str, Callable[[Table], Iterable[str]]] | None = None,
         bulk: Sequence[tuple[str, str]] = (),
+        stacks: bool = False,
     ) -> None:
         self.request, self.source, self.every_column, self.name = request, source, list(columns), name
         self.order, self.search, self.empty, self.topic = order, search, empty, topic
-        self.caption, self.page_size, self.bulk = caption, page_size, bulk
+        self.caption, self.page_size, self.bulk, self.stacks = caption, page_size, bulk, stacks
         self.files = files or {"csv": Table.csv}
         self.prefix = "" if name == "table" else f"{name}-"
         self.query = self._text("q")

@@ -40,7 +40,7 @@ def test_open_ones_are_counted_in_the_cells_of_the_matrix(estate, page):
     states.cancelled(estate, component=world.component("production/us-central/play"))
     shown = page(estate.viewer, "/matrix/").content.decode()
     assert re.findall(r'class="health-mark" href="([^"]*)">([^<]*)<', shown) == [
-        ("/incidents/?environment=production", "1 incidents"),
+        ("/incidents/?environment=production", "1 incident"),
     ]
 
 
