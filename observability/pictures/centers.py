@@ -109,9 +109,9 @@ def _layers(counted: Counted, center: DataCenter | None, x: int, y: int) -> list
     rows = []
     for at, (layer, parts) in enumerate(sorted(found.items())):
         many, state = sum(count for count, _ in parts), max((worst for _, worst in parts), key=BADNESS.__getitem__)
-        note = f"{many} component{'' if many == 1 else 's'}, worst: {STATES[state].label.lower()}"
+        note = f"{many:,} component{'' if many == 1 else 's'}, worst: {STATES[state].label.lower()}"
         href = center.get_absolute_url() if center else ""
-        rows.append(Row(COLUMNS[layer], note, STATES[state], href, x + 10, y + at * ROW))
+        rows.append(Row(COLUMNS[layer], shortened(note, 33), STATES[state], href, x + 10, y + at * ROW))
     return rows
 
 
