@@ -33,9 +33,11 @@ def test_a_file_goes_from_the_form_to_the_estate(owner):
     sent = client.post("/imports/upload/", {"noun": "component", "mode": "upsert", "format": "", "file": file})
     one = Import.objects.get()
     assert (sent.status_code, sent["Location"], one.name) == (303, one.get_absolute_url(), "rows.csv")
-    assert "waiting for a worker" in client.get(one.get_absolute_url()).text
+    waiting = client.get(one.get_absolute_url()).text
+    assert "waiting for a worker" in waiting
     carry_imports()
     page = client.get(one.get_absolute_url()).text
+    assert ["every 5s" in text for text in (waiting, page)] == [True, False]  # goes on by itself, then rests
     assert f"{PLACE}/new" in page
     form = client.get(f"{one.get_absolute_url()}apply/")
     assert f'value="{Import.objects.get().digest}"' in form.text

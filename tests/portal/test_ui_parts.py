@@ -13,6 +13,7 @@ from portal.templatetags import ui as tags
 from portal.ui import navigation
 from portal.ui import panels as panel_registry
 from portal.ui.icons import icon
+from portal.ui.timeline import past
 from tests import world
 from tests.portal.test_ui_act import DOOR, Door
 
@@ -83,6 +84,11 @@ def test_buttons_cost_one_query_and_say_why_not(monkeypatch, django_assert_num_q
     assert porter.has_perm("inventory.break", door) is False
 
 
+def test_a_verb_of_no_lifecycle_is_told_in_the_past():
+    verbs = ("change_health", "apply_catalog", "sign_in", "write_post_mortem")
+    assert [past(verb) for verb in verbs] == ["changed health", "applied catalog", "signed in", "wrote post mortem"]
+
+
 @pytest.mark.django_db
 def test_the_timeline_words_events_newest_first_in_one_query(django_assert_num_queries, monkeypatch):
     here, actor = world.component(), world.account("porter", "viewer")
@@ -92,7 +98,7 @@ def test_the_timeline_words_events_newest_first_in_one_query(django_assert_num_q
     with django_assert_num_queries(1):
         found = ui.timeline(here, actor)
     assert [(entry.past, entry.tone, entry.own) for entry in found.entries] == [
-        ("paint blue", Tone.NEUTRAL, False),
+        ("painted blue", Tone.NEUTRAL, False),
         ("shut", Tone.GOOD, True),
     ]
     assert found.entries[1].changes == [("a", 1, 2)]
@@ -162,6 +168,8 @@ def test_a_live_element_names_its_topics_and_where_it_comes_from():
     text = render("<p {% live 'head' thing 'operations.operation' %}>", thing=thing, request=request)
     assert 'id="head" data-live="incidents.incident:7 operations.operation"' in text
     assert 'hx-get="/incidents/7/?a=%22"' in text
+    assert 'hx-trigger="live consume"' in text
+    assert 'hx-trigger="live consume, every 5s"' in render("<p {% live 'head' 'a' every=5 %}>", request=request)
 
 
 def test_the_api_page_lists_methods_fields_and_answers():
