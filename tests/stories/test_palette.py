@@ -55,6 +55,7 @@ def test_everything_is_found_and_opened_by_keyboard(address):
         page.keyboard.press("/")
         field.fill("wbe-03")
         expect(page.locator("#palette-status")).to_contain_text("close to it")
+        expect(options.first).to_have_attribute("aria-selected", "true")
         page.keyboard.press("Enter")
         page.wait_for_url("**/components/production/us-central/web-03/")
         page.keyboard.press("Meta+k")
