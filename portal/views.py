@@ -78,6 +78,7 @@ def event_list(request: HttpRequest) -> HttpResponse:
         ],
         order="-at",
         search=("verb", "actor_label", "subject_label", "reason"),
+        stacks=True,
     )
     return page(request, "event_list.html", {"table": table, "title": "Events"})
 

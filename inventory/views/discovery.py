@@ -88,6 +88,7 @@ def discovery_detail(request: HttpRequest, pk: UUID) -> HttpResponse:
             ui.Column("first_seen", "First seen", kind="instant", minor=True),
             ui.Column("last_seen", "Last seen", kind="instant", minor=True),
         ],
+        stacks=True,
         order="key",
         search=("key", "name", "external_id"),
         empty="Nothing has been seen in this scope.",
