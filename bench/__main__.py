@@ -13,7 +13,7 @@ from importlib import import_module
 
 from bench import table
 
-NAMES = ("start", "pages", "intake", "engine", "chaos", "inventory", "graph", "import")
+NAMES = ("start", "pages", "intake", "engine", "chaos", "inventory", "graph", "import", "catalog")
 # Not every name can be that of a module.
 MODULES = {"import": "import_csv"}
 
@@ -25,7 +25,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--note", default="", help="a sentence to keep with them")
     parser.add_argument("--seed", type=int, action="append", default=[], help="chaos: one run for each")
     parser.add_argument("--system", action="append", default=[], help="inventory: portal, netbox")
-    parser.add_argument("--size", type=int, action="append", default=[], help="inventory, import: components")
+    parser.add_argument("--size", type=int, action="append", default=[], help="inventory, import, catalog: components")
     options = parser.parse_args(words)
     if unknown := sorted(set(options.names) - set(NAMES)):
         parser.error(f"There is no measurement {', '.join(unknown)}. There are: {', '.join(NAMES)}.")

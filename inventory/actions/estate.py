@@ -16,9 +16,7 @@ LISTED = 20
 """How many keys of each kind the event names; the counts are always complete."""
 
 
-def write_many(
-    noun: str, rows: Sequence[Any], *, by: Actor, mode: Mode = "upsert", catalog: str = "", reason: str = ""
-) -> Batch:
+def write_many(noun: str, rows: Sequence[Any], *, by: Actor, mode: Mode = "upsert", reason: str = "") -> Batch:
     """Create, change or remove all of ``rows`` (see ``inventory.writing.check``), or none of them.
 
     ``by`` must hold ``inventory.edit``, or ``inventory.remove``, on the scope of every row; everywhere when the noun
@@ -26,13 +24,13 @@ def write_many(
     ``errors``. One event tells of all of them; when nothing changes there is none. Returns the batch that was written.
     """
     with plain_conflicts(), transaction.atomic():
-        return (remove if mode == "remove" else edit)(noun, rows, by=by, mode=mode, catalog=catalog, reason=reason)
+        return (remove if mode == "remove" else edit)(noun, rows, by=by, mode=mode, reason=reason)
 
 
-def edit(noun: str, rows: Sequence[Any], *, by: Actor, mode: Mode, catalog: str = "", reason: str = "") -> Batch:
+def edit(noun: str, rows: Sequence[Any], *, by: Actor, mode: Mode, reason: str = "") -> Batch:
     """The verb behind ``write_many``, ``create`` and ``change``: new and changed rows."""
     authorize_anywhere(by, EDIT)
-    batch = check(noun, rows, by=by, mode=mode, catalog=catalog, lock=True)
+    batch = check(noun, rows, by=by, mode=mode, lock=True)
     batch.refuse_mistakes()
     store(batch)
     if subject := _subject(batch):
@@ -40,12 +38,10 @@ def edit(noun: str, rows: Sequence[Any], *, by: Actor, mode: Mode, catalog: str 
     return batch
 
 
-def remove(
-    noun: str, rows: Sequence[Any], *, by: Actor, mode: Mode = "remove", catalog: str = "", reason: str = ""
-) -> Batch:
+def remove(noun: str, rows: Sequence[Any], *, by: Actor, mode: Mode = "remove", reason: str = "") -> Batch:
     """Remove rows that no catalog declares and nothing that stays points at. What is part of them goes with them."""
     authorize_anywhere(by, REMOVE)
-    batch = check(noun, rows, by=by, mode=mode, catalog=catalog, lock=True)
+    batch = check(noun, rows, by=by, mode=mode, lock=True)
     batch.refuse_mistakes()
     subject = _subject(batch)
     store(batch)

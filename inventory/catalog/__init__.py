@@ -6,8 +6,9 @@ database, ``export`` writes it. ``archive`` unpacks an upload and ``terraform`` 
 ``inventory.actions.apply_catalog`` makes an estate true.
 """
 
-from inventory.catalog.difference import Change, Difference, compare
+from inventory.catalog.difference import Difference, compare
 from inventory.catalog.estate import Estate, load, read
 from inventory.catalog.source import CatalogInvalid, Problem
+from inventory.writing import Change
 
 __all__ = ["CatalogInvalid", "Change", "Difference", "Estate", "Problem", "compare", "load", "read"]

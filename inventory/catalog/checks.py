@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections import defaultdict
-from collections.abc import Iterator
-from decimal import Decimal
+from collections.abc import Callable, Iterator
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
-from inventory.catalog.nouns import EVERYWHERE, NOUNS, environment_of, links, placed
+from inventory.catalog.nouns import NOUNS, Noun, environment_of, links
+from inventory.catalog.shape import said
 from inventory.catalog.source import Problem
-from inventory.models import CROSSING, Dependency
+from inventory.models import Dependency
+from inventory.writing.places import EVERYWHERE
+from inventory.writing.rules import UNIQUE, broken
 
 if TYPE_CHECKING:
     from inventory.catalog.estate import Estate
@@ -22,9 +23,10 @@ Graph = dict[str, set[str]]
 
 def check(estate: Estate) -> Iterator[Problem]:
     """Every problem of the catalog as a whole. Asks no database; what other catalogs declare goes to ``foreign``."""
-    yield from _references(estate)
-    yield from _values(estate)
-    yield from _isolation(estate)
+    yield from _reserved(estate)
+    for noun in NOUNS.values():
+        yield from _rows(estate, noun)
+    yield from _shared(estate)
     yield from _groups(estate)
     hard: Graph = {key: _hard(targets) for key, targets in estate.dependencies.items()}
     yield from _cycles(estate, "dependencies", hard, "These need each other, so none could start: {}.")
@@ -36,114 +38,61 @@ def _hard(targets: dict[str, Any]) -> set[str]:
     return {target for target, link in links(targets) if link.get("kind", "hard") == Dependency.Kind.HARD}
 
 
-def _references(estate: Estate) -> Iterator[Problem]:
-    for reserved in estate.data_centers.keys() & EVERYWHERE.keys():
-        yield estate.problem(("data_centers", reserved), f"“{reserved}” is reserved: it {EVERYWHERE[reserved]}.")
-    for noun, key, where in _named(estate):
-        if key in getattr(estate, NOUNS[noun].section):
-            continue
-        if estate.relies_on:
-            estate.foreign.setdefault(noun, {}).setdefault(key, where)
-        else:
-            yield estate.problem(where, f"There is no {noun} “{key}”.")
+def _reserved(estate: Estate) -> Iterator[Problem]:
+    for key in estate.data_centers.keys() & EVERYWHERE.keys():
+        yield estate.problem(("data_centers", key), f"“{key}” is reserved: it {EVERYWHERE[key]}.")
 
 
-def _named(estate: Estate) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """Every noun and key that something in the catalog names, and where it does."""
-    for noun in NOUNS.values():
-        if noun.name in ("endpoint", "dependency"):
-            continue
-        pointing = [field for field in noun.fields if field.to]
-        for key, row in getattr(estate, noun.section).items():
-            here = (noun.section, key)
-            if noun.placed:
-                environment, center = placed(key)
-                yield "environment", environment, here
-                if center is not None:
-                    yield "data center", center, here
-            for field in pointing:
-                if value := row.get(field.name):
-                    yield field.to, value, (*here, field.name)
-    for key, row in estate.components.items():
-        for name, endpoint in row.get("endpoints", {}).items():
-            if zone := endpoint.get("zone"):
-                yield "network zone", zone, ("components", key, "endpoints", name, "zone")
-    for origin, targets in estate.dependencies.items():
-        yield "component", origin, ("dependencies", origin)
-        for target in targets:
-            yield "component", target, ("dependencies", origin, target)
+def _rows(estate: Estate, noun: Noun) -> Iterator[Problem]:
+    """What is wrong with each row by itself: names that lead nowhere, broken rules, values that are there twice."""
+    known = noun.declaration
+    once: dict[str, dict[Any, str]] = {name: {} for name in UNIQUE if name in noun.fields}
+    for where, values in estate.rows(noun):
+        for name, reference in known.references.items():
+            if values[name]:
+                # What the key says stands where the row begins.
+                place = (*where, name) if name in noun.fields else where[:2] if name == "source" else where
+                yield from _named(estate, reference.noun.replace("-", " "), values[name], place)
+        for name, sentence in broken(known, values, _at(values)):
+            yield estate.problem((*where, *name.split(".")), said(name.rpartition(".")[2], sentence))
+        for name, first in once.items():
+            if (value := values[name]) and first.setdefault(value, where[1]) != where[1]:
+                sentence = f"“{value}” is the {name.replace('_', ' ')} of “{first[value]}” already."
+                yield estate.problem((*where, name), sentence)
 
 
-def _values(estate: Estate) -> Iterator[Problem]:
-    """What JSON Schema cannot say about single values."""
-    for key, row in estate.services.items():
-        exponent = Decimal(str(row.get("slo", 1))).as_tuple().exponent
-        if isinstance(exponent, int) and exponent < -3:
-            yield estate.problem(("services", key, "slo"), "“slo” has at most three decimal places.")
-    for key, row in estate.network_zones.items():
-        if row.get("cidr") and not _parses(ipaddress.ip_network, row["cidr"]):
-            yield estate.problem(("network_zones", key, "cidr"), f"“{row['cidr']}” must be a network, as 10.0.0.0/16.")
-    for key, row in estate.servers.items():
-        if row.get("address") and not _parses(ipaddress.ip_address, row["address"]):
-            yield estate.problem(("servers", key, "address"), f"“{row['address']}” must be an IP address.")
-    for key, row in estate.server_groups.items():
-        if (most := row.get("most")) is not None and most < row.get("least", 0):
-            yield estate.problem(("server_groups", key, "most"), "“most” must not be less than “least”.")
-    for section in ("servers", "components"):
-        first: dict[str, str] = {}
-        for key, row in getattr(estate, section).items():
-            if (name := row.get("external_id")) and first.setdefault(name, key) != key:
-                sentence = f"“{name}” is the external id of “{first[name]}” already."
-                yield estate.problem((section, key, "external_id"), sentence)
+def _named(estate: Estate, noun: str, key: str, where: tuple[str, ...]) -> Iterator[Problem]:
+    if key in getattr(estate, NOUNS[noun].section):
+        return
+    if estate.relies_on:
+        estate.foreign.setdefault(noun, {}).setdefault(key, where)
+    else:
+        yield estate.problem(where, f"There is no {noun} “{key}”.")
 
 
-def _parses(reader: Any, value: str) -> bool:
-    try:
-        reader(value)
-    except ValueError:
-        return False
-    return True
+def _at(values: dict[str, Any]) -> Callable[[str], str | None]:
+    """Keys say in which environment something is."""
+    return lambda name: environment_of(values[name]) if values[name] else None
 
 
-def _isolation(estate: Estate) -> Iterator[Problem]:
-    """Environments are kept apart: nothing reaches into another environment."""
+def _shared(estate: Estate) -> Iterator[Problem]:
+    """Environments are kept apart: nothing is reached the same way from two of them."""
     seen: dict[str, dict[str, str]] = {"connection": {}, "endpoint": {}}
     for key, row in estate.components.items():
-        wanted = environment_of(key)
-        connection = row.get("connection")
-        if connection and environment_of(connection) != wanted:
-            sentence = f"A component of {wanted} must not point at {environment_of(connection)} (“{connection}”)."
-            yield estate.problem(("components", key, "connection"), sentence)
         for name, users in seen.items():
             if value := row.get(name):
                 other = users.setdefault(value, key)
-                if environment_of(other) != wanted:
-                    sentence = f"A component of {wanted} must not use the {name} of “{other}”."
+                if environment_of(other) != environment_of(key):
+                    sentence = f"A component of {environment_of(key)} must not use the {name} of “{other}”."
                     yield estate.problem(("components", key, name), sentence)
-    for noun, key, where in _named(estate):
-        if NOUNS[noun].placed and where[0] != "dependencies" and environment_of(key) != environment_of(where[1]):
-            sentence = f"What stands in {environment_of(where[1])} must not name the {noun} “{key}”."
-            yield estate.problem(where, sentence)
-    for origin, targets in estate.dependencies.items():
-        for target, link in links(targets):
-            if environment_of(target) != environment_of(origin) and link.get("relation", "uses") not in CROSSING:
-                sentence = f"A component of {environment_of(origin)} must not depend on {environment_of(target)}."
-                yield estate.problem(("dependencies", origin, target), sentence)
 
 
 def _groups(estate: Estate) -> Iterator[Problem]:
-    """Redundant dependencies have a group, all of one group say the same number, and there are enough of them."""
+    """All redundant dependencies of one group say the same number, and there are enough of them."""
     for origin, targets in estate.dependencies.items():
         members: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for target, link in links(targets):
-            where = ("dependencies", origin, target)
-            said = {name for name in ("group", "needed") if link.get(name)}
-            if link.get("kind") != Dependency.Kind.REDUNDANT:
-                if said:
-                    yield estate.problem(where, "Only a redundant dependency has “group” and “needed”.")
-            elif len(said) < 2:
-                yield estate.problem(where, "A redundant dependency needs “group” and how many of it are “needed”.")
-            else:
+            if link.get("group") and link.get("needed"):
                 members[link["group"]].append((target, link["needed"]))
         for group, found in members.items():
             for target, needed in found:

@@ -1,55 +1,47 @@
 """An estate compared with the database: what would be created, changed and removed.
 
-Stored rows are read once per noun, streamed, and only what differs is kept: the cost is two passes over the rows, the
-memory that of the catalog.
+Stored rows are read once per noun, streamed, and only what differs is kept. That goes through the checks of
+``inventory.writing``, so that a catalog can do nothing which could not be done by hand.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import models
 from django.db.models import Q
-from django.db.models.expressions import RawSQL
+from uuid_utils.compat import uuid7
 
+from identity.models import Team
 from inventory.catalog import standing
 from inventory.catalog.estate import Estate
-from inventory.catalog.nouns import ARROW, HASH, NOUNS, ORDER, Noun, links, placed
+from inventory.catalog.nouns import NOUNS, ORDER, TEAM, Noun
+from inventory.catalog.shape import said
 from inventory.catalog.source import Problem
+from inventory.writing import Batch, Change, check
+from inventory.writing.batch import Beside, Target
+from inventory.writing.declarations import ARROW, HASH
+from portal.events import SYSTEM
 
-__all__ = ["ORDER", "Change", "Difference", "compare", "declared", "keyed", "stored"]
 CREATE, CHANGE, REMOVE = "create", "change", "remove"
-_CHUNK = 2000
-Rows = dict[str, dict[str, Any]]
-Renamed = dict[str, dict[str, str]]
-"""Noun → key → the key that it will have."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """One row: ``create``, ``change`` or ``remove``; ``fields`` maps a field to its values before and after.
-
-    ``pk`` is the stored row's (``None`` for a new one); it is no part of what people compare.
-    """
-
-    act: str
-    noun: str
-    key: str
-    fields: tuple[tuple[str, Any, Any], ...] = ()
-    pk: Any = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Every change that would make the database equal to the catalog, and why it cannot be made (if so)."""
+    """Every change that would make the database equal to the catalog, and why it cannot be made (if so).
+
+    ``denied``: (action, where) that the actor lacks. ``batches`` and ``teams`` are the changes, ready to be stored.
+    """
 
     catalog: str
     changes: tuple[Change, ...]
     problems: tuple[Problem, ...] = ()
+    denied: frozenset[tuple[str, str]] = frozenset()
+    batches: tuple[Batch, ...] = field(default=(), compare=False, repr=False)
+    teams: tuple[Team, ...] = field(default=(), compare=False, repr=False)
 
     def __bool__(self) -> bool:
         return bool(self.changes)
@@ -87,144 +79,120 @@ class Difference:
         return whole.hexdigest()[:16]
 
 
-def declared(estate: Estate) -> dict[str, Rows]:
-    """Noun → key → fields, as the catalog wants them."""
-    by = {"declared_by": estate.catalog}
-    wanted: dict[str, Rows] = {}
+def compare(estate: Estate, *, by: Any = SYSTEM, lock: bool = False) -> Difference:
+    """What ``inventory.actions.apply_catalog`` would do, by ``by``. Reads only; a refusal is told, not raised.
+
+    ``lock``: keep the rows that differ as they are until the transaction ends.
+    """
+    comparison = _Comparison(estate, by, lock)
     for noun in NOUNS.values():
-        rows = wanted[noun.name] = {}
-        own = by if noun.name != "team" else {}
-        for key, row, more in _declared(estate, noun):
-            rows[key] = {
-                each.name: each.tidy(row[each.name]) if each.name in row else each.empty for each in noun.fields
-            }
-            rows[key] |= more | own
-    return wanted
+        comparison.look(noun)
+    for noun in reversed(NOUNS.values()):
+        comparison.remove(noun)
+    return comparison.difference
 
 
-def _declared(estate: Estate, noun: Noun) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-    """Key, what the file says, and what follows from where it says it."""
-    if noun.name == "endpoint":
-        for component, row in estate.components.items():
-            for name, endpoint in row.get("endpoints", {}).items():
-                yield f"{component}{HASH}{name}", endpoint, {"component": component, "name": name}
-    elif noun.name == "dependency":
-        for source, targets in estate.dependencies.items():
-            for target, link in links(targets):
-                yield f"{source}{ARROW}{target}", link, {"source": source, "target": target}
-    else:
-        for key, row in getattr(estate, noun.section).items():
-            yield key, row, dict(zip(("environment", "data_center"), placed(key), strict=True)) if noun.placed else {}
+class _Comparison:
+    """Noun by noun: whatever differs goes through the checks of the write path, new rows before what points at them."""
+
+    def __init__(self, estate: Estate, by: Any, lock: bool) -> None:
+        self.estate = estate
+        self.how: dict[str, Any] = {"by": by, "lock": lock, "catalog": estate.catalog}
+        self.problems: list[Problem] = []
+        self.missing = standing.missing(estate)
+        for name, keys in self.missing.items():
+            for key in keys:
+                sentence = f"There is no {name} “{key}”, neither here nor in {', '.join(estate.relies_on)}."
+                self.problems.append(estate.problem(estate.foreign[name][key], sentence))
+        self.changes: list[Change] = []
+        self.batches: list[Batch] = []
+        self.teams: list[Team] = []
+        self.beside: Beside = {}
+        self.renamed: standing.Renamed = {}
+        self.gone: dict[str, list[Any]] = {}
+
+    @property
+    def difference(self) -> Difference:
+        denied = frozenset(pair for batch in self.batches for pair in batch.denied)
+        problems = tuple(sorted(self.problems))
+        return Difference(
+            self.estate.catalog, tuple(self.changes), problems, denied, tuple(self.batches), tuple(self.teams)
+        )
+
+    def look(self, noun: Noun) -> None:
+        """Find what is new, changed or no longer declared."""
+        known, catalog = noun.declaration, self.estate.catalog
+        wanted = {known.label_of(values): (where, values) for where, values in self.estate.rows(noun)}
+        stored: dict[str, Any] = {}
+        same: set[str] = set()
+        absent: dict[str, tuple[Any, dict[str, Any]]] = {}
+        for pk, key, fields in standing.read(noun, self._asked(noun, wanted), self.renamed):
+            if key in wanted and fields == wanted[key][1]:
+                same.add(key)
+            elif key in wanted:
+                stored[key] = pk
+            elif fields.get("declared_by") == catalog:
+                absent[key] = (pk, fields)
+        rows = {key: row for key, row in wanted.items() if key not in same}
+        if moved := _moved(noun, absent, {key: values for key, (_, values) in rows.items() if key not in stored}):
+            self.renamed[known.noun] = {old: key for key, old in moved.items()}
+            stored |= {key: absent.pop(old)[0] for key, old in moved.items()}
+        self.gone[noun.name] = [absent[key][0] for key in sorted(absent)]
+        if rows and known is TEAM:
+            self._teams(rows, stored)
+        elif rows:
+            given = [{"id": stored[key], **values} if key in stored else values for key, (_, values) in rows.items()]
+            self._write(noun, given, [where for where, _ in rows.values()])
+
+    def _asked(self, noun: Noun, wanted: Iterable[str]) -> Any:
+        first = noun.paths[noun.declaration.key[0]]
+        keys = sorted({key.partition(HASH)[0].partition(ARROW)[0] for key in wanted})
+        own = Q(declared_by=self.estate.catalog) if "declared_by" in noun.paths else Q(pk=None)
+        return noun.declaration.model._default_manager.filter(own | Q(**{f"{first}__among": keys})).order_by()
+
+    def _write(self, noun: Noun, given: list[dict[str, Any]], places: list[tuple[str, ...]]) -> None:
+        batch = check(noun.declaration.noun, given, mode="upsert", beside=self.beside, **self.how)
+        for mistake in batch.mistakes:
+            reference = noun.declaration.references.get(mistake.field)
+            named = given[mistake.index].get(mistake.field)
+            if reference and named in self.missing.get(reference.noun.replace("-", " "), ()):
+                continue
+            where = (*places[mistake.index], *mistake.field.split("."))
+            self.problems.append(self.estate.problem(where, said(where[-1], mistake.sentence)))
+        self.batches.append(batch)
+        self.changes += batch.changes
+        known = self.beside.setdefault(noun.declaration.noun, {})
+        for row in batch.rows:
+            if slug := row.given.get("slug"):
+                before = row.current or {}
+                known[slug] = Target(row.id or uuid7(), slug, row.values.get("environment_id"), before.get("scope_id"))
+
+    def _teams(self, rows: dict[str, Any], stored: dict[str, Any]) -> None:
+        """Teams belong to no catalog and have no history, so that the write path does not know them."""
+        names = dict(Team.objects.filter(slug__in=stored).values_list("slug", "name"))
+        self.teams = [
+            Team(pk=stored.get(slug) or uuid7(), slug=slug, name=row["name"]) for slug, (_, row) in rows.items()
+        ]
+        for team in self.teams:
+            fields = (("name", names.get(team.slug), team.name),)
+            self.changes.append(Change(CHANGE if team.slug in names else CREATE, "team", team.slug, fields))
+        self.beside["team"] = {team.slug: Target(team.pk, team.slug) for team in self.teams}
+
+    def remove(self, noun: Noun) -> None:
+        """A row may go only when nothing that stays points at it; rows that are parts of it go with it."""
+        if not (given := [{"id": pk} for pk in self.gone[noun.name]]):
+            return
+        adopted = [row.id for batch in self.batches for row in batch.acting("change") if row.id]
+        batch = check(noun.declaration.noun, given, mode="remove", settled=adopted, **self.how)
+        sentences = [f"The {noun.name} {mistake.sentence}" for mistake in batch.mistakes]
+        self.problems += [Problem(self.estate.catalog, 0, sentence) for sentence in sentences]
+        self.batches.append(batch)
+        self.changes += batch.changes
 
 
-def stored(rows: models.QuerySet[Any] | None = None, *, noun: str = "") -> dict[str, Rows]:
-    """The same shape, as the database has it: one query per noun, or only ``rows`` of one."""
-    if rows is not None:
-        return {noun: {key: fields for _, key, fields in _read(NOUNS[noun], rows)}}
-    return {
-        each.name: {key: f for _, key, f in _read(each, each.model._default_manager.all())} for each in NOUNS.values()
-    }
-
-
-def _read(
-    noun: Noun, rows: models.QuerySet[Any], renamed: Renamed | None = None
-) -> Iterator[tuple[Any, str, dict[str, Any]]]:
-    """Primary key, key and fields of each row, streamed. What it names is named as it will be called (``renamed``)."""
-    columns, parts = noun.columns, len(noun.key_paths)
-    paths = [*noun.key_paths, *(each.path for each in columns)]
-    names = [each.name for each in columns]
-    names_now = {to: known for to, known in (renamed or {}).items() if known}
-    pointing = [column for column in columns if column.to in names_now]
-    first = "component" if noun.name == "endpoint" else "source"
-    tidied = [(each.name, each.tidy) for each in columns if each.tidy.__name__ != "_same"]
-    for pk, *values in rows.order_by().values_list("pk", *paths).iterator(_CHUNK):
-        fields = dict(zip(names, values[parts:], strict=True))
-        for name, tidy in tidied:
-            fields[name] = tidy(fields[name])
-        key = tuple(values[:parts])
-        for column in pointing:
-            fields[column.name] = names_now[column.to].get(fields[column.name], fields[column.name])
-        if pointing and parts == 2:
-            key = (fields[first], key[1] if first == "component" else fields["target"])
-        yield pk, noun.keys(key), fields
-
-
-def keyed(path: str, keys: list[str]) -> Q:
-    """Rows whose ``path`` is one of ``keys``: one array goes to the server, however many there are."""
-    return Q(**{f"{path}__in": RawSQL("SELECT unnest(%s::text[])", [keys])})
-
-
-def compare(estate: Estate) -> Difference:
-    """What ``inventory.actions.apply_catalog`` would do. Reads only; a refusal is in ``problems``, not raised."""
-    wanted = declared(estate)
-    changes: list[Change] = []
-    gone: list[Change] = []
-    problems: list[Problem] = [*standing.unresolved(estate)]
-    renamed: Renamed = {}
-    for noun in NOUNS.values():
-        made, removed, foreign = _compare(estate, noun, wanted[noun.name], renamed)
-        changes += made
-        gone = [*removed, *gone]
-        problems += foreign
-    problems += standing.pointed_at(estate.catalog, gone, wanted)
-    return Difference(estate.catalog, (*changes, *gone), tuple(sorted(problems)))
-
-
-def _compare(
-    estate: Estate, noun: Noun, wanted: Rows, renamed: Renamed
-) -> tuple[list[Change], list[Change], list[Problem]]:
-    own = Q(declared_by=estate.catalog) if noun.name != "team" else Q(pk=None)
-    asked = keyed(noun.key_paths[0], sorted({key.partition(HASH)[0].partition(ARROW)[0] for key in wanted}))
-    found: dict[str, Change | None] = {}
-    problems: list[Problem] = []
-    absent: list[tuple[Any, str, dict[str, Any]]] = []
-    for pk, key, fields in _read(noun, noun.model._default_manager.filter(own | asked), renamed):
-        if key in wanted:
-            found[key] = _change(noun.name, key, fields, wanted[key], pk)
-            problems += _foreign(estate, noun, key, fields)
-        elif fields.get("declared_by") == estate.catalog:
-            absent.append((pk, key, fields))
-    moved = _moved(noun, absent, wanted.keys() - found.keys(), wanted)
-    found |= moved
-    renamed[noun.name] = {old: key for key, change in moved.items() for name, old, _ in change.fields if name == "slug"}
-    made = [found[key] if key in found else _new(noun.name, key, wanted[key]) for key in wanted]
-    still = {change.pk for change in moved.values()}
-    removed = [Change(REMOVE, noun.name, key, pk=pk) for pk, key, _ in sorted(absent, key=_key) if pk not in still]
-    return [change for change in made if change], removed, problems
-
-
-def _key(absent: tuple[Any, str, dict[str, Any]]) -> str:
-    return absent[1]
-
-
-def _new(noun: str, key: str, after: dict[str, Any]) -> Change:
-    shown = tuple((name, None, value) for name, value in sorted(after.items()) if value not in ("", None, {}, []))
-    return Change(CREATE, noun, key, shown)
-
-
-def _change(noun: str, key: str, before: dict[str, Any], after: dict[str, Any], pk: Any) -> Change | None:
-    fields = tuple((name, before[name], value) for name, value in sorted(after.items()) if before[name] != value)
-    return Change(CHANGE, noun, key, fields, pk) if fields else None
-
-
-def _moved(noun: Noun, absent: list[tuple[Any, str, dict[str, Any]]], new: set[str], wanted: Rows) -> dict[str, Change]:
-    """Rows that have another key now, told by what their provider calls them: renamed, not removed and made again."""
-    if "external_id" not in {each.name for each in noun.fields} or not absent or not new:
+def _moved(noun: Noun, absent: dict[str, Any], new: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """New key → old key of rows that their provider calls the same: renamed, not removed and made again."""
+    if "external_id" not in noun.fields:
         return {}
-    known = {fields["external_id"]: (pk, key, fields) for pk, key, fields in absent if fields["external_id"]}
-    moved = {}
-    for key in sorted(new):
-        if same := known.get(wanted[key]["external_id"]):
-            pk, old, before = same
-            change = _change(noun.name, key, before | {"slug": old}, wanted[key] | {"slug": key}, pk)
-            if change:
-                moved[key] = change
-    return moved
-
-
-def _foreign(estate: Estate, noun: Noun, key: str, before: dict[str, Any]) -> Iterator[Problem]:
-    owner = before.get("declared_by")
-    if owner and owner != estate.catalog:
-        parts = key.split(ARROW) if noun.name == "dependency" else key.split(HASH)
-        where = (noun.section, *parts) if noun.name != "endpoint" else (noun.section, parts[0], "endpoints", parts[1])
-        yield estate.problem(where, f"“{key}” is declared by the catalog “{owner}” already.")
+    known = {fields["external_id"]: key for key, (_, fields) in absent.items() if fields["external_id"]}
+    return {key: known[name] for key in sorted(new) if (name := new[key]["external_id"]) in known}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from inventory.catalog import checks, shape, source
-from inventory.catalog.nouns import SECTIONS
+from inventory.catalog.nouns import SECTIONS, Noun, links
 from inventory.catalog.source import CatalogInvalid, Document, Files, Problem
 
 Rows = dict[str, dict[str, Any]]
@@ -36,6 +36,21 @@ class Estate:
     dependencies: dict[str, dict[str, Any]] = field(default_factory=dict)
     foreign: dict[str, dict[str, tuple[str, ...]]] = field(default_factory=dict, repr=False)
     places: dict[tuple[str, str], Document] = field(default_factory=dict, repr=False)
+
+    def rows(self, noun: Noun) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+        """Where each row of ``noun`` stands in its file, and all of its values: what is not said has its default."""
+        if noun.name == "endpoint":
+            for component, row in self.components.items():
+                for name, said in row.get("endpoints", {}).items():
+                    where = ("components", component, "endpoints", name)
+                    yield where, noun.values(said, (component, name), self.catalog)
+        elif noun.name == "dependency":
+            for source, targets in self.dependencies.items():
+                for target, said in links(targets):
+                    yield ("dependencies", source, target), noun.values(said, (source, target), self.catalog)
+        else:
+            for key, row in getattr(self, noun.section).items():
+                yield (noun.section, key), noun.values(row, (key,), self.catalog)
 
     def problem(self, where: tuple[str, ...], sentence: str) -> Problem:
         """``sentence`` about the row or field at ``where`` (section, key, …)."""

@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from itertools import batched
 from typing import Any
 
 import yaml
 from django.db.models import QuerySet
 
-from inventory.catalog.difference import keyed
+from inventory.catalog import standing
 from inventory.catalog.dumping import dump
-from inventory.catalog.nouns import KEY, NOUNS, Noun
+from inventory.catalog.nouns import NOUNS, Noun
 from inventory.models import Component, Dependency, Endpoint
+from inventory.writing.fields import KEY
 
 Row = tuple[str, dict[str, Any]]
 CHUNK = 500
 _WIDTH = 110
 BY_HAND = "by-hand"
 """Relied on where rows are named that no catalog declares."""
-_PLACED = ("network zone", "server group", "server", "component")
 
 
 class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
@@ -73,12 +74,12 @@ def lines(component: Component) -> str:
 
 def _rows(noun: Noun, actor: Any, by: str | None, part: dict[str, str]) -> QuerySet[Any] | None:
     """The rows of a noun that go into the file; ``None`` when a part of the estate leaves the noun out."""
-    manager: Any = noun.model._default_manager
+    manager: Any = noun.declaration.model._default_manager
     if noun.name == "team":
         if by is not None or part:
             return None if part else _teams(manager, by or "")
         return manager.all()  # type: ignore[no-any-return]
-    rows: QuerySet[Any] = manager.visible_to(actor).order_by(*noun.key_paths)
+    rows: QuerySet[Any] = manager.visible_to(actor)
     if by is not None:
         rows = rows.filter(declared_by=by)
     if not part:
@@ -88,10 +89,10 @@ def _rows(noun: Noun, actor: Any, by: str | None, part: dict[str, str]) -> Query
         for end in ends:
             rows = rows.filter(**{f"{end}__{name}__slug": value for name, value in part.items()})
         return rows
-    if not noun.placed:
+    if not noun.declaration.placed:
         return None
-    names = {field.name for field in noun.columns}
-    return rows.filter(**{f"{name}__slug": value for name, value in part.items() if name in names})
+    known = noun.declaration.references
+    return rows.filter(**{f"{name}__slug": value for name, value in part.items() if name in known})
 
 
 def _teams(manager: Any, by: str) -> QuerySet[Any]:
@@ -104,9 +105,9 @@ def _relied(rows: dict[str, QuerySet[Any] | None], catalog: str) -> set[str]:
     found: set[str] = set()
     for noun in NOUNS.values():
         queryset = rows[noun.name]
-        for column in noun.columns if queryset is not None else ():
-            if column.to and column.to != "team":
-                path = f"{column.name}__declared_by"
+        for name, reference in noun.declaration.references.items() if queryset is not None else ():
+            if reference.noun != "team":
+                path = f"{name}__declared_by"
                 found |= set(queryset.order_by().values_list(path, flat=True).distinct())  # type: ignore[union-attr]
     return {name or BY_HAND for name in found if name not in (None, catalog)}
 
@@ -126,25 +127,19 @@ def _plain(noun: Noun, rows: QuerySet[Any] | None) -> Iterator[Row]:
 def _read(noun: Noun, rows: QuerySet[Any] | None) -> Iterator[Row]:
     if rows is None:
         return
-    columns = noun.columns
-    paths = [*noun.key_paths, *(column.path for column in columns)]
-    ordered = rows.order_by(*noun.key_paths)
-    parts = len(noun.key_paths)
-    for values in ordered.values_list(*paths).iterator(CHUNK * 4):
-        key = noun.keys(tuple(values[:parts]))
+    for _, key, fields in standing.read(noun, rows.order_by(*(noun.paths[part] for part in noun.declaration.key))):
         # What a catalog could not name would make the whole file useless.
-        if noun.name in _PLACED and not re.match(KEY, key):
-            continue
-        yield key, {column.name: value for column, value in zip(columns, values[parts:], strict=True)}
+        if not noun.declaration.placed or re.match(KEY, key):
+            yield key, fields
 
 
 def _said(noun: Noun, fields: dict[str, Any]) -> dict[str, Any]:
     """What a file has to say of a row."""
     said = {}
-    for field in noun.fields:
-        value = field.tidy(fields[field.name])
-        if field.required or value != field.empty:
-            said[field.name] = float(value) if field.shape.get("type") == "number" else value
+    for name, field in noun.fields.items():
+        value = fields[name]
+        if field.required or value != field.default:
+            said[name] = float(value) if isinstance(value, Decimal) else value
     return said
 
 
@@ -153,8 +148,8 @@ def _components(rows: QuerySet[Any] | None, endpoints: QuerySet[Any] | None) -> 
     for chunk in batched(_read(NOUNS["component"], rows), CHUNK):
         own: dict[str, dict[str, Any]] = {}
         if endpoints is not None:
-            keys = keyed("component__slug", [key for key, _ in chunk])
-            for _, fields in _read(NOUNS["endpoint"], endpoints.filter(keys)):
+            own_endpoints = endpoints.filter(component__slug__among=[key for key, _ in chunk])
+            for _, fields in _read(NOUNS["endpoint"], own_endpoints):
                 own.setdefault(fields["component"], {})[fields["name"]] = _said(NOUNS["endpoint"], fields)
         for key, fields in chunk:
             yield key, _said(NOUNS["component"], fields) | ({"endpoints": own[key]} if key in own else {})

@@ -1,116 +1,109 @@
-"""What a well-formed catalog file looks like, as JSON Schema, and its complaints as sentences."""
+"""What a well-formed catalog file looks like. Values are checked as everywhere else (``inventory.writing.fields``)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from jsonschema import Draft202012Validator, ValidationError
-
-from inventory.catalog.nouns import ENDPOINT, EVERYWHERE, KEY, NOUNS, SLUG, Shape, text
+from inventory.catalog.nouns import NOUNS, SECTIONS, Noun
 from inventory.catalog.source import Document, Problem
-from inventory.kinds import KINDS
-from inventory.models import Dependency
+from inventory.writing.fields import SLUG, Check, Wrong, text
 
-__all__ = ["EVERYWHERE", "KEY", "SCHEMA", "SLUG", "check"]
-Where = tuple[str | int, ...]
-_NAMED = {
-    SLUG: "lower-case letters, digits and single hyphens",
-    KEY: "environment/data-center/name, in lower-case letters, digits and hyphens",
-}
-_RELIES = {"type": "array", "maxItems": 20, "uniqueItems": True, "items": text(64, pattern=SLUG)}
+Where = tuple[str, ...]
+Found = Iterator[tuple[Where, str]]
+MOST_RELIED = 20
+_slug = text(50, blank=False, pattern=SLUG)
 
 
-def _rows(pattern: str, row: Shape) -> Shape:
-    longest = 200 if pattern == KEY else 50
-    return {"type": "object", "propertyNames": text(longest, pattern=pattern), "additionalProperties": row}
+def _relied(value: Any) -> list[str]:
+    if type(value) is not list or len(value) > MOST_RELIED:
+        raise Wrong(f"This must be a list of at most {MOST_RELIED} catalogs.")
+    return [_slug(each) for each in value]
 
 
-def _component() -> Shape:
-    row = NOUNS["component"].shape
-    row["properties"]["endpoints"] = _rows(SLUG, ENDPOINT.shape)
-    return row
-
-
-def _dependencies() -> Shape:
-    long = NOUNS["dependency"].shape
-    short = {"enum": Dependency.Kind.values}
-    return _rows(KEY, _rows(KEY, {"if": {"type": "object"}, "then": long, "else": short}))
-
-
-_PLAIN = {noun.section: _rows(noun.key, noun.shape) for noun in NOUNS.values()}
-SCHEMA: Shape = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "catalog": text(50, pattern=SLUG),
-        "relies_on": _RELIES,
-        **_PLAIN,
-        "components": _rows(KEY, _component()),
-        "dependencies": _dependencies(),
-    },
-}
-_TYPES = {
-    "object": "a mapping",
-    "string": "text",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "array": "a list",
-}
-_LIMITS = {
-    "minimum": "be at least {}",
-    "maximum": "be at most {}",
-    "exclusiveMinimum": "be more than {}",
-    "exclusiveMaximum": "be less than {}",
-    "maxLength": "be at most {} characters long",
-    "maxProperties": "have at most {} entries",
-    "maxItems": "have at most {} entries",
-}
-_validator = Draft202012Validator(SCHEMA)
-_attributes = {kind: Draft202012Validator(spec.schema) for kind, spec in KINDS.items()}
+_HEAD: dict[str, Check] = {"catalog": _slug, "relies_on": _relied}
 
 
 def check(document: Document) -> Iterator[Problem]:
-    """Every way in which the file is not as it should be."""
-    for error in _validator.iter_errors(document.content):
-        yield from _told(document, error, tuple(error.absolute_path))
-    rows = document.content.get("components")
-    for key, row in rows.items() if isinstance(rows, dict) else ():
-        if isinstance(row, dict) and isinstance(row.get("attributes"), dict) and row.get("kind") in KINDS:
-            for error in _attributes[row["kind"]].iter_errors(row["attributes"]):
-                yield from _told(document, error, ("components", key, "attributes", *error.absolute_path))
-
-
-def _told(document: Document, error: ValidationError, path: Where) -> Iterator[Problem]:
-    for where, sentence in _sentences(error, path):
+    """Every way in which the file is not as it should be. Values come into the form in which they are stored."""
+    for where, sentence in _file(document.content):
         yield Problem(document.file, document.line(where), sentence)
 
 
-def _sentences(error: ValidationError, path: Where) -> Iterator[tuple[Where, str]]:
-    what = f"“{path[-1]}”" if path else "The file"
-    rule = str(error.validator)
-    # What kind of values these are depends on the rule.
-    wanted: Any = error.validator_value
-    given: Any = error.instance
-    # A complaint about a name in a mapping carries the mapping's path; the name itself is the instance.
-    here = (*path, str(given)) if "propertyNames" in error.absolute_schema_path else path
-    if rule == "additionalProperties":
-        known = sorted(error.schema["properties"])  # type: ignore[index,call-overload]
-        for name in [name for name in given if name not in known]:
-            yield (*path, name), f"There is no “{name}” here. Known: {', '.join(known)}."
-    elif rule == "required":
-        missing = next(name for name in wanted if name not in given and f"'{name}'" in error.message)
-        yield path, f"{what} lacks “{missing}”."
-    elif rule == "type":
-        yield path, f"{what} must be {_TYPES[str(wanted)]}{', in quotes' if wanted == 'string' else ''}."
-    elif rule == "enum":
-        yield path, f"{what} must be one of {', '.join(wanted)}."
-    elif rule == "pattern":
-        yield here, f"“{str(given)[:80]}” must be {_NAMED.get(str(wanted), 'an http or https address')}."
-    elif rule == "minLength":
-        yield here, f"{what} must not be empty."
-    elif rule == "uniqueItems":
-        yield path, f"{what} names something twice."
-    else:
-        yield here, f"{what} must {_LIMITS[rule].format(wanted)}."
+def said(name: str, sentence: str) -> str:
+    """A sentence about a field that is not in sight, with its name."""
+    return sentence.replace("This ", f"“{name}” ", 1) if sentence.startswith("This ") else sentence
+
+
+def _file(content: dict[str, Any]) -> Found:
+    for name, value in content.items():
+        if name in _HEAD:
+            yield from _value((name,), content, name, _HEAD[name])
+        elif name == "components":
+            yield from _rows((name,), value, NOUNS["component"], _component)
+        elif name == "dependencies":
+            yield from _rows((name,), value, NOUNS["dependency"], _targets)
+        elif name in SECTIONS:
+            noun = next(noun for noun in NOUNS.values() if noun.section == name)
+            yield from _rows((name,), value, noun, _row)
+        else:
+            yield (name,), _unknown(name, {*_HEAD, *SECTIONS})
+
+
+def _unknown(name: str, known: Any) -> str:
+    return f"There is no “{name}” here. Known: {', '.join(sorted(known))}."
+
+
+def _rows(where: Where, rows: Any, noun: Noun, look: Callable[[Where, Any, Noun], Found]) -> Found:
+    if type(rows) is not dict:
+        yield where, f"“{where[-1]}” must be a mapping."
+        return
+    for key, row in rows.items():
+        try:
+            noun.key_check(key)
+        except Wrong as error:
+            yield (*where, key), said(key[:80], str(error))
+        yield from look((*where, key), row, noun)
+
+
+def _row(where: Where, row: Any, noun: Noun, *more: str) -> Found:
+    if type(row) is not dict:
+        yield where, f"“{where[-1]}” must be a mapping."
+        return
+    for name in row:
+        if column := noun.fields.get(name):
+            yield from _value((*where, name), row, name, column.check)
+        elif name not in more:
+            yield (*where, name), _unknown(name, {*noun.fields, *more})
+    for name, column in noun.fields.items():
+        if column.required and name not in row:
+            yield where, f"“{where[-1]}” lacks “{name}”."
+
+
+def _value(where: Where, row: dict[str, Any], name: str, check: Check) -> Found:
+    try:
+        row[name] = check(row[name])
+    except Wrong as error:
+        sentence = said(name, str(error))
+        yield where, sentence.replace("must be text.", "must be text, in quotes.")
+
+
+def _component(where: Where, row: Any, noun: Noun) -> Found:
+    yield from _row(where, row, noun, "endpoints")
+    if type(row) is dict and "endpoints" in row:
+        yield from _rows((*where, "endpoints"), row["endpoints"], NOUNS["endpoint"], _row)
+
+
+def _targets(where: Where, targets: Any, noun: Noun) -> Found:
+    yield from _rows(where, targets, noun, _link)
+
+
+def _link(where: Where, link: Any, noun: Noun) -> Found:
+    """A mapping, or only how the dependency is."""
+    if type(link) is dict:
+        yield from _row(where, link, noun)
+        return
+    try:
+        noun.fields["kind"].check(link)
+    except Wrong as error:
+        yield where, said(where[-1], str(error))

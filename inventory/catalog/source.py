@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -52,19 +52,30 @@ class CatalogInvalid(Invalid):
         super().__init__(f"The catalog has {count}. Nothing was changed.", [str(problem) for problem in self.found])
 
 
+class Lines(NamedTuple):
+    """The line of a mapping or list, and of what is in it by key or position: of a plain value only the number."""
+
+    line: int
+    inner: dict[str, Lines | int] | list[Lines | int]
+
+
 @dataclass
 class Document:
-    """One file: its content as plain values, and the line of each place in it (a path of keys and positions)."""
+    """One file: its content as plain values, and the lines of all places in it."""
 
     file: str
     content: dict[str, Any] = field(default_factory=dict)
-    lines: dict[Path_, int] = field(default_factory=dict)
+    lines: Lines = field(default_factory=lambda: Lines(1, {}))
 
     def line(self, path: Path_) -> int:
-        """The line of ``path``, or of the nearest place around it that has one."""
-        while path and path not in self.lines:
-            path = path[:-1]
-        return self.lines.get(path, 1)
+        """The line of ``path`` (keys and positions), or of the nearest place around it that has one."""
+        at: Lines | int = self.lines
+        for step in path:
+            try:
+                at = at.inner[step]  # type: ignore[union-attr,index]
+            except (AttributeError, LookupError, TypeError):
+                break
+        return at.line if isinstance(at, Lines) else at
 
 
 class Refusal(Exception):
@@ -130,16 +141,19 @@ def _text(data: bytes | str, left: int) -> str:
 
 
 def _fill(document: Document, text: str, problems: list[Problem]) -> None:
+    found = _Values(guarded(text))
     try:
-        _refuse_tricks(text)
-        root = yaml.compose(text, Loader=_Loader)
+        root = next(found.events, None)
+        if root is None:
+            return
+        if type(root) is not yaml.MappingStartEvent:
+            raise Refusal(_line(root), "The file must be a mapping of sections.")
+        document.content, document.lines = found.take(root)
+        for _ in found.events:  # a second document is refused
+            pass
     except yaml.YAMLError as error:
         raise broken(error) from None
-    if root is None:
-        return
-    if not isinstance(root, yaml.MappingNode):
-        raise Refusal(root.start_mark.line + 1, "The file must be a mapping of sections.")
-    document.content = _value(root, (), document, problems)
+    problems += [Problem(document.file, line, sentence) for line, sentence in found.wrong]
 
 
 def broken(error: yaml.YAMLError) -> Refusal:
@@ -150,92 +164,122 @@ def broken(error: yaml.YAMLError) -> Refusal:
     return Refusal(1, f"This is not YAML: {str(error).splitlines()[0]}.")
 
 
-def _refuse_tricks(text: str) -> None:
-    """Walk the events first: composing would already unfold aliases and recurse into deep nesting."""
-    for _ in guarded(text):
-        pass
-
-
 def guarded(text: str) -> Iterator[Any]:
-    """The events of a YAML text. Raises ``Refusal`` at an anchor, alias, tag, second document or deep nesting."""
+    """The events of all nodes of a YAML text: nothing is ever composed, so nothing unfolds or recurses.
+
+    Raises ``Refusal`` at an anchor, alias, tag, second document or deep nesting.
+    """
     documents = depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
-        assert event.start_mark is not None
-        line = event.start_mark.line + 1
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-            raise Refusal(line, "Anchors and aliases (& and *) are not allowed; write the value out.")
-        if getattr(event, "tag", None):
-            raise Refusal(line, "Tags (!) are not allowed.")
-        if isinstance(event, yaml.DocumentStartEvent):
-            documents += 1
-            if documents > 1:
-                raise Refusal(line, "A file holds one document only.")
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise Refusal(line, f"The nesting is deeper than {MAX_DEPTH} levels.")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        yield event
+    loader = _Loader(text)
+    try:
+        while (event := loader.get_event()) is not None:
+            kind = type(event)
+            if kind is yaml.ScalarEvent and not event.anchor and not event.tag:
+                yield event
+                continue
+            if kind is yaml.AliasEvent or getattr(event, "anchor", None):
+                raise Refusal(_line(event), "Anchors and aliases (& and *) are not allowed; write the value out.")
+            if getattr(event, "tag", None):
+                raise Refusal(_line(event), "Tags (!) are not allowed.")
+            if kind is yaml.DocumentStartEvent:
+                documents += 1
+                if documents > 1:
+                    raise Refusal(_line(event), "A file holds one document only.")
+            elif kind in _STARTS:
+                depth += 1
+                if depth > MAX_DEPTH:
+                    raise Refusal(_line(event), f"The nesting is deeper than {MAX_DEPTH} levels.")
+            elif kind in _ENDS:
+                depth -= 1
+            if kind not in _STREAM:
+                yield event
+    finally:
+        loader.dispose()
 
 
-_RESOLVER = _Loader("")
+_STARTS = {yaml.MappingStartEvent, yaml.SequenceStartEvent}
+_ENDS = {yaml.MappingEndEvent, yaml.SequenceEndEvent}
+_STREAM = {yaml.StreamStartEvent, yaml.StreamEndEvent, yaml.DocumentStartEvent, yaml.DocumentEndEvent}
+
+
+def _line(event: Any) -> int:
+    return int(event.start_mark.line) + 1
+
+
+class _Values:
+    """Values and lines out of events, in one pass. ``wrong``: (line, sentence) of what nothing can hold."""
+
+    def __init__(self, events: Iterator[Any]) -> None:
+        self.events = events
+        self.wrong: list[tuple[int, str]] = []
+
+    def take(self, event: Any) -> tuple[Any, Any]:
+        """The value that begins with ``event``, and its lines."""
+        kind = type(event)
+        if kind is yaml.MappingStartEvent:
+            return self._mapping(event)
+        if kind is yaml.SequenceStartEvent:
+            items = []
+            while type(each := next(self.events)) is not yaml.SequenceEndEvent:
+                items.append(self.take(each))
+            return [value for value, _ in items], Lines(_line(event), [lines for _, lines in items])
+        try:
+            return plain(event), _line(event)
+        except Refusal as refusal:
+            self.wrong.append((refusal.line, refusal.sentence))
+            return None, refusal.line
+
+    def _mapping(self, start: Any) -> tuple[dict[str, Any], Lines]:
+        found: dict[str, Any] = {}
+        lines: dict[str, Lines | int] = {}
+        while type(key := next(self.events)) is not yaml.MappingEndEvent:
+            line = _line(key)
+            if type(key) is not yaml.ScalarEvent:
+                self.wrong.append((line, "A key must be plain text."))
+                self.take(key)
+                self.take(next(self.events))
+                continue
+            name = key.value.replace("\x00", "\ufffd")
+            value, inner = self.take(next(self.events))
+            if name in found:
+                first = at.line if isinstance(at := lines[name], Lines) else at
+                self.wrong.append((line, f"“{name}” is here twice; first in line {first}."))
+                continue
+            found[name] = value
+            # A row is where its key stands.
+            lines[name] = Lines(line, inner.inner) if type(inner) is Lines else line
+        return found, Lines(_line(start), lines)
+
+
+def _kind(event: Any) -> str:
+    """What a scalar is by YAML 1.1: the last word of its tag. What stands in quotes is text."""
+    if event.implicit[0]:
+        for tag, fits in _IMPLICIT.get(event.value[:1], ()):
+            if fits.match(event.value):
+                return str(tag).rsplit(":", 1)[-1]
+    return "str"
+
+
+_IMPLICIT: dict[str, Any] = _Loader.yaml_implicit_resolvers
 
 
 def plain(event: Any) -> Any:
     """The value of a scalar's event. Raises ``Refusal`` for one that nothing can hold."""
-    tag = _RESOLVER.resolve(yaml.ScalarNode, event.value, event.implicit)
-    problems: list[Problem] = []
-    value = _scalar(yaml.ScalarNode(tag, event.value, event.start_mark), Document(""), problems)
-    if problems:
-        raise Refusal(problems[0].line, problems[0].sentence)
-    return value
-
-
-def _value(node: Any, path: Path_, document: Document, problems: list[Problem]) -> Any:
-    document.lines.setdefault(path, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        return _mapping(node, path, document, problems)
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(item, (*path, place), document, problems) for place, item in enumerate(node.value)]
-    return _scalar(node, document, problems)
-
-
-def _mapping(node: Any, path: Path_, document: Document, problems: list[Problem]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in node.value:
-        line = key.start_mark.line + 1
-        if not isinstance(key, yaml.ScalarNode):
-            problems.append(Problem(document.file, line, "A key must be plain text."))
-            continue
-        name = key.value.replace("\x00", "\ufffd")
-        if name in found:
-            first = document.lines[(*path, name)]
-            problems.append(Problem(document.file, line, f"“{name}” is here twice; first in line {first}."))
-            continue
-        document.lines[(*path, name)] = line
-        found[name] = _value(value, (*path, name), document, problems)
-    return found
-
-
-def _scalar(node: Any, document: Document, problems: list[Problem]) -> Any:
-    kind = node.tag.rsplit(":", 1)[-1]
-    if "\x00" in node.value:
-        problems.append(Problem(document.file, node.start_mark.line + 1, "Text must not hold the character NUL."))
-        return ""
+    text, kind = event.value, _kind(event)
+    if "\x00" in text:
+        raise Refusal(_line(event), "Text must not hold the character NUL.")
     try:
         if kind == "int":
-            return int(node.value.replace("_", ""), 0)
+            return int(text.replace("_", ""), 0)
         if kind == "float":
-            return _finite(node.value)
+            return _finite(text)
     except ValueError:
-        sentence = f"The number {node.value[:40]} must be written in plain decimal digits; quote it if it is text."
-        problems.append(Problem(document.file, node.start_mark.line + 1, sentence))
-        return None
+        sentence = f"The number {text[:40]} must be written in plain decimal digits; quote it if it is text."
+        raise Refusal(_line(event), sentence) from None
     if kind == "bool":
         # YAML 1.1 reads yes, no, on and off as truth values; nobody who writes a country code expects that.
-        return node.value.lower() == "true" if node.value.lower() in ("true", "false") else node.value
-    return None if kind == "null" else node.value
+        return text.lower() == "true" if text.lower() in ("true", "false") else text
+    return None if kind == "null" else text
 
 
 def _finite(text: str) -> float:

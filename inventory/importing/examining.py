@@ -15,7 +15,7 @@ from inventory.importing.rows import Row
 from inventory.importing.suggesting import Suggestions
 from inventory.models import Environment
 from inventory.writing import Batch, Mode, check
-from inventory.writing.batch import Target
+from inventory.writing.batch import Beside, Target
 
 NOTHING_THERE = "There is no "
 
@@ -57,7 +57,7 @@ class Examination:
             acting = zip(batch.acting("create", "change"), batch.changes, strict=True)
             yield batch, [self._changed(row, change, rows) for row, change in acting]
 
-    def _beside(self) -> dict[str, Target]:
+    def _beside(self) -> Beside:
         """Rows of the file that others point at, and that may come after them: each is given its key already."""
         if not self.reading.own or self.mode == "update":
             return {}
@@ -65,7 +65,8 @@ class Examination:
         there = model._base_manager.filter(slug__in=self.reading.own).values_list("slug", flat=True)
         environments: dict[Any, Any] = dict(Environment.objects.values_list("slug", "pk"))
         new = self.reading.own.difference(there)
-        return {slug: Target(uuid7(), slug, environments.get(slug.partition("/")[0])) for slug in new}
+        known = {slug: Target(uuid7(), slug, environments.get(slug.partition("/")[0])) for slug in new}
+        return {self.known.noun: known}
 
     def _given(self, rows: list[Row]) -> list[dict[str, Any]]:
         """The rows as the write path takes them: parts of a field laid over what is stored of it."""

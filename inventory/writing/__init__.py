@@ -4,19 +4,21 @@
 transaction and record it. A declaration per noun says what is written (``declaration``).
 """
 
-from inventory.writing.batch import Batch, Mistake, Mode, NotThere, Stale
+from inventory.writing.batch import Batch, Change, Mistake, Mode, NotThere, Stale, denial
 from inventory.writing.check import check
 from inventory.writing.declarations import Declaration, Reference, declaration
 from inventory.writing.fields import Field
-from inventory.writing.rights import EDIT, REMOVE, authorize_anywhere, needed
+from inventory.writing.rights import APPLY, EDIT, REMOVE, authorize_anywhere, needed
 from inventory.writing.store import plain_conflicts, store
 from inventory.writing.stored import VIEW
 
 __all__ = [
+    "APPLY",
     "EDIT",
     "REMOVE",
     "VIEW",
     "Batch",
+    "Change",
     "Declaration",
     "Field",
     "Mistake",
@@ -27,6 +29,7 @@ __all__ = [
     "authorize_anywhere",
     "check",
     "declaration",
+    "denial",
     "needed",
     "plain_conflicts",
     "store",

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import models
 
 
+@models.ForeignKey.register_lookup
 @models.Field.register_lookup
 class Among(models.Lookup):  # type: ignore[type-arg]
     """``column = ANY (array)``."""

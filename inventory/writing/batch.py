@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-from inventory.catalog.difference import Change
 from inventory.writing.declarations import Declaration
 from portal.errors import Conflict, Denied, Invalid, Refused
 
@@ -37,6 +37,16 @@ REFUSALS: dict[str, tuple[type[Refused], str]] = {
 }
 
 
+@dataclass(frozen=True)
+class Change:
+    """One row: ``create``, ``change`` or ``remove``; ``fields`` are names with the values before and after."""
+
+    act: str
+    noun: str
+    key: str
+    fields: tuple[tuple[str, Any, Any], ...] = ()
+
+
 @dataclass(frozen=True, order=True)
 class Mistake:
     """What is wrong with one row.
@@ -63,6 +73,16 @@ class Target(NamedTuple):
     scope_id: UUID | None = None
 
 
+Beside = dict[str, dict[str, Target]]
+"""Noun → slug → what will be there."""
+
+
+def denial(denied: Iterable[tuple[str, str]]) -> Denied:
+    """The refusal of (action, where) that somebody lacks."""
+    problems = [f"“{action}” is needed on {where}." for action, where in sorted(denied)]
+    return Denied("You do not hold the right that this needs.", problems[:SHOWN])
+
+
 @dataclass(slots=True)
 class Row:
     """One row. ``current`` is what is stored; ``values`` what shall be, with names and, as ``<name>_id``, keys."""
@@ -79,7 +99,7 @@ class Row:
 
 @dataclass
 class Batch:
-    """Rows of one noun, checked together. ``targets``: noun → slug → what references lead to.
+    """Rows of one noun, checked together. ``targets``: noun → slug → what references lead to. See ``check``.
 
     ``scopes``: environment and service → key of their scope, as far as it is known.
     """
@@ -93,7 +113,8 @@ class Batch:
     denied: set[tuple[str, str]] = field(default_factory=set)
     targets: dict[str, dict[str, Target]] = field(default_factory=dict)
     scopes: dict[tuple[str, str], Any] = field(default_factory=dict)
-    beside: dict[str, Target] = field(default_factory=dict)
+    beside: Beside = field(default_factory=dict)
+    settled: Iterable[UUID] = ()
     _wrong: set[int] = field(default_factory=set)
 
     def wrong(self, row: Row, name: str, sentence: str, kind: str = "invalid") -> None:
@@ -126,8 +147,7 @@ class Batch:
     def refuse_mistakes(self) -> None:
         """Raise ``Denied``, ``Conflict`` or ``Invalid`` with everything that is wrong; or return."""
         if self.denied:
-            problems = [f"“{action}” is needed on {where}." for action, where in sorted(self.denied)]
-            raise Denied("You do not hold the right that this needs.", problems[:SHOWN])
+            raise denial(self.denied)
         if not self.mistakes:
             return
         self.mistakes.sort()
@@ -153,10 +173,17 @@ class Batch:
         before: dict[str, Any] = row.current or {}
         names = self.declaration.names
         if row.act == "change":
-            fields = tuple((name, before[name], row.values[name]) for name in row.changed)
+            fields = tuple((name, _told(before[name]), _told(row.values[name])) for name in row.changed)
+            if self.catalog not in ("", before["declared_by"]):
+                fields += (("declared_by", before["declared_by"], self.catalog),)
         elif row.act == "create":
-            shown = [(name, row.values[name]) for name in names]
+            shown = [(name, _told(row.values[name])) for name in names if name not in self.declaration.key]
             fields = tuple((name, None, value) for name, value in shown if value not in ("", None, {}, []))
         else:
             fields = ()
         return Change(row.act, self.declaration.label, self.label(row), fields)
+
+
+def _told(value: Any) -> Any:
+    """A value as JSON has it."""
+    return format(value.normalize(), "f") if isinstance(value, Decimal) else value

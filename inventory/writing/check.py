@@ -18,7 +18,7 @@ from inventory.writing import (
     rules,
     stored,
 )
-from inventory.writing.batch import Batch, Mode, Row, Target
+from inventory.writing.batch import Batch, Beside, Mode, Row, Target
 from inventory.writing.declarations import KEPT, declaration
 from inventory.writing.fields import Wrong
 
@@ -33,16 +33,18 @@ def check(
     mode: Mode = "upsert",
     catalog: str = "",
     lock: bool = False,
-    beside: dict[str, Target] | None = None,
+    beside: Beside | None = None,
+    settled: Iterable[UUID] = (),
 ) -> Batch:
     """Everything that is wrong with these rows, and what writing them would change. Writes nothing.
 
     A row is a mapping of names to values: fields as they are stored, references by slug, ``id`` when it is addressed by
-    its key, ``revision`` when it must still be as it was read. ``catalog`` declares the rows; without one, rows that
-    any catalog declared are refused. ``lock``: keep what is found as it is until the transaction ends. ``beside``: new
-    rows of the same noun by slug that are written with these but checked in another part; rows may point at them.
+    its key, ``revision`` when it must still be as it was read. ``catalog`` declares the rows, which needs the right to
+    apply it; without one, rows that any catalog declared are refused. ``lock``: keep what is found as it is until the
+    transaction ends. ``beside``: rows that are written with these but checked in another part; rows may point at them.
+    ``settled``: rows that will no longer point at those that are removed.
     """
-    batch = Batch(declaration(noun), mode, by, catalog, beside=beside or {})
+    batch = Batch(declaration(noun), mode, by, catalog, beside=beside or {}, settled=settled)
     for index, each in enumerate(given):
         _take(batch, index, each)
     _find(batch, lock=lock)
@@ -65,30 +67,19 @@ def _take(batch: Batch, index: int, given: Any) -> None:
     batch.rows.append(row)
     if type(given) is not dict:
         return batch.wrong(row, "", "This must be a mapping of names to values.")
-    fields, references = batch.declaration.fields, batch.declaration.references
+    columns = batch.declaration.columns
     for name, value in given.items():
-        if field := fields.get(name):
+        if column := columns.get(name):
             try:
-                row.given[name] = field.check(value)
+                row.given[name] = column.check(value)
             except Wrong as error:
                 batch.wrong(row, name, str(error))
-        elif name in references:
-            _take_reference(batch, row, name, value)
         elif name not in KEPT:
             batch.wrong(row, str(name), "There is no such field.")
     _take_identity(batch, row, given)
     if batch.declaration.placed and batch.mode != "remove":
         places.complete(row)
     return None
-
-
-def _take_reference(batch: Batch, row: Row, name: str, value: Any) -> None:
-    if value in (None, "") and not batch.declaration.references[name].required:
-        row.given[name] = None
-    elif type(value) is not str or not value.isprintable() or not 0 < len(value) <= 200:
-        batch.wrong(row, name, "This must be the slug of what it points at.")
-    else:
-        row.given[name] = value
 
 
 def _take_identity(batch: Batch, row: Row, given: dict[str, Any]) -> None:
@@ -146,7 +137,7 @@ def _decide(batch: Batch, row: Row, taken: dict[str, Any] | None) -> None:
     elif taken is not None:
         batch.wrong(row, name, f"There is a {label} “{batch.label(row)}” already.", "conflict")
     elif row.current is None:
-        known = batch.beside.get(row.given.get("slug", ""))
+        known = batch.beside.get(batch.declaration.noun, {}).get(row.given.get("slug", ""))
         row.id = known.pk if known else uuid7()
     else:
         row.id = row.current["id"]
@@ -166,14 +157,16 @@ def _resolve(batch: Batch) -> None:
     stored.resolve(batch, wanted)
     if any(reference.model is batch.declaration.model for reference in references.values()):
         here = batch.targets[batch.declaration.noun]
-        for row in batch.acting("create"):
-            if not (slug := row.given.get("slug")):
+        for row in batch.acting("create", "change"):
+            if not (slug := row.given.get("slug")) or (row.current and row.current["slug"] == slug):
                 continue
             environment = batch.targets["environment"].get(row.given.get("environment", ""))
             own = Target(row.id or uuid7(), slug, environment and environment.pk)
             here.setdefault(slug, own)
-        for slug, target in batch.beside.items():
-            here.setdefault(slug, target)
+    for noun, slugs in wanted.items():
+        known = batch.beside.get(noun, {})
+        for slug in slugs & known.keys():
+            batch.targets[noun].setdefault(slug, known[slug])
 
 
 def _spans(batch: Batch, row: Row, name: str) -> bool:

@@ -9,13 +9,14 @@ from typing import Any
 from django.db import models
 
 from identity.models import Team
-from inventory.catalog.nouns import ARROW, HASH
 from inventory.models import NOUNS, Declared
 from inventory.models.base import Located
-from inventory.writing.fields import Field, field_of
+from inventory.writing.fields import Field, Wrong, field_of
 
 KEPT = ("id", "revision", "declared_by", "created_at", "updated_at", "scope")
 """Columns that nobody writes by hand. Rows may hold the first five, as they were read."""
+ARROW, HASH = " → ", "#"
+"""What joins the ends of a dependency, and a component with its endpoint, in keys."""
 WITHIN = {"server", "part_of", "group", "zone"}
 """References that must stay inside the environment."""
 _KEYS = {"endpoint": ("component", "name"), "dependency": ("source", "target")}
@@ -30,6 +31,15 @@ class Reference:
     noun: str
     model: type[models.Model]
     required: bool
+    default: None = None
+
+    def check(self, value: Any) -> str | None:
+        """The slug that is named, or nothing; what it leads to is looked up later."""
+        if value in (None, "") and not self.required:
+            return None
+        if type(value) is not str or not value.isprintable() or not 0 < len(value) <= 200:
+            raise Wrong("This must be the slug of what it points at.")
+        return value
 
     @property
     def within(self) -> bool:
@@ -57,18 +67,28 @@ class Declaration:
     placed: bool
     scope: str
 
-    @property
+    @functools.cached_property
+    def columns(self) -> dict[str, Field | Reference]:
+        """Everything that a row may hold a value for, by its name."""
+        return {**self.references, **self.fields}
+
+    @functools.cached_property
     def names(self) -> tuple[str, ...]:
         """Every name that a row may hold a value for."""
-        return (*self.references, *self.fields)
+        return tuple(self.columns)
 
-    @property
+    @functools.cached_property
     def required(self) -> tuple[str, ...]:
         """What a new row must say, after places were completed."""
         own = [name for name, field in self.fields.items() if field.required]
         return (*(name for name, reference in self.references.items() if reference.required), *own)
 
     @property
+    def stands_by(self) -> str:
+        """The reference that says in which environment it is."""
+        return "environment" if self.placed else self.scope
+
+    @functools.cached_property
     def label(self) -> str:
         """What people call it ("data center")."""
         return self.noun.replace("-", " ")

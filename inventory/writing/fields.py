@@ -18,9 +18,10 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from inventory import kinds
-from inventory.catalog.nouns import KEY, SLUG
 
 Check = Callable[[Any], Any]
+SLUG = r"^[a-z0-9]+(-[a-z0-9]+)*\Z"
+KEY = r"^[a-z0-9-]+/[a-z0-9-]+/[a-z0-9-]+\Z"
 WORD = r"^[-a-zA-Z0-9_]+\Z"
 URL = r"^(https?://\S+)?\Z"
 MOST_TAGS = 50
@@ -247,6 +248,7 @@ def field_of(field: models.Field[Any, Any], *, placed: bool) -> Field:
     """The declaration of a model's field. ``placed``: its slug reads ``environment/data-center/name``."""
     name, internal = field.name, field.get_internal_type()
     default = field.get_default() if field.has_default() else None if field.null else ""
+    default = default.value if isinstance(default, models.Choices) else default
     required = not field.has_default() and not field.blank and not field.null
     facts: dict[str, Any] = {"name": name, "default": default, "required": required, "help": str(field.help_text)}
     if name in SPECIAL:
@@ -270,6 +272,8 @@ def field_of(field: models.Field[Any, Any], *, placed: bool) -> Field:
 def _pattern(field: models.Field[Any, Any], *, placed: bool) -> str:
     if field.name == "slug":
         return KEY if placed else SLUG
+    if field.name == "connection":
+        return KEY
     if isinstance(field, models.SlugField):
         return WORD
     return URL if isinstance(field, models.URLField) else ""

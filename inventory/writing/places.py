@@ -10,9 +10,10 @@ from typing import Any
 
 from django.utils.text import slugify
 
-from inventory.catalog.nouns import EVERYWHERE
 from inventory.writing.batch import Batch, Row
 
+EVERYWHERE = {"global": "spans all data centers", "workstation": "is every developer's own machine"}
+"""What may stand in a key where a data center stands, for what is in none."""
 NOWHERE = "global"
 
 

@@ -25,7 +25,8 @@ def check(batch: Batch) -> None:
     for relation in _relations(batch.declaration.model) if rows else ():
         for key, count in _staying(batch, relation, list(rows)):
             name = relation.related_model._meta.verbose_name
-            sentence = f"“{batch.label(rows[key])}” is still pointed at: {count} × {name}."
+            is_ = "is no longer declared, but" if batch.catalog else "is"
+            sentence = f"“{batch.label(rows[key])}” {is_} still pointed at: {count} × {name}."
             batch.wrong(rows[key], "", sentence, "conflict")
 
 
@@ -36,8 +37,11 @@ def _relations(model: type[models.Model]) -> list[Any]:
 def _staying(batch: Batch, relation: Any, ids: list[Any]) -> Iterator[tuple[Any, int]]:
     """(key of a row that goes, how many of this relation point at it and stay)."""
     related, name = relation.related_model, relation.field.name
-    rows = related._base_manager.filter(**{f"{name}__in": ids})
-    if issubclass(related, Declared):
+    rows = related._base_manager.filter(**{f"{name}__among": ids})
+    if issubclass(related, Declared) and batch.catalog:
+        # What it declares goes as well, or will point where it says, which is never at a row that goes.
+        rows = rows.exclude(declared_by=batch.catalog).exclude(pk__among=batch.settled)
+    elif issubclass(related, Declared):
         if related is batch.declaration.model:
             rows = rows.exclude(pk__in=ids)
         if (batch.declaration.noun, related.noun, name) in OWNED:

@@ -15,13 +15,13 @@ from inventory.writing.batch import Batch, Row
 from inventory.writing.stored import VIEW
 from portal.lifecycle import Actor, authorize
 
-EDIT, REMOVE = "inventory.edit", "inventory.remove"
+EDIT, REMOVE, APPLY = "inventory.edit", "inventory.remove", "inventory.apply_catalog"
 Pair = tuple[str, str]
 
 
-def needed(mode: str) -> str:
-    """The action that writing in this mode needs."""
-    return REMOVE if mode == "remove" else EDIT
+def needed(mode: str, catalog: str = "") -> str:
+    """The action that writing in this mode, or for a catalog, needs."""
+    return APPLY if catalog else REMOVE if mode == "remove" else EDIT
 
 
 def authorize_anywhere(by: Actor, action: str) -> None:
@@ -32,7 +32,7 @@ def authorize_anywhere(by: Actor, action: str) -> None:
 
 def ask(batch: Batch) -> None:
     """Note what the actor may not do; what he may not even see, he is told is not there."""
-    action = needed(batch.mode)
+    action = needed(batch.mode, batch.catalog)
     if batch.by.pk is None:
         return
     if not batch.declaration.scope:
@@ -72,7 +72,8 @@ def _stored(batch: Batch, row: Row) -> tuple[Any, ...]:
 def _judge(batch: Batch, row: Row, action: str, held: Standing) -> None:
     label = batch.declaration.label
     own = row.current["scope_id"] if row.current else None
-    if own and not held.on(own, VIEW):
+    # Whoever applies a catalog has read what it changes.
+    if own and not batch.catalog and not held.on(own, VIEW):
         named = all(row.given.get(name) for name in batch.declaration.key)
         name = batch.declaration.label_of(row.given) if named else row.id
         if batch.mode in ("create", "upsert") and named:
@@ -82,7 +83,7 @@ def _judge(batch: Batch, row: Row, action: str, held: Standing) -> None:
         return batch.hide(row, batch.declaration.key[0], sentence, kind)
     for scope in _stored(batch, row):
         if scope and not held.on(scope, action):
-            batch.denied.add((action, held.names[scope]))
+            batch.denied.add((action, held.names[scope] if held.on(scope, VIEW) else "something that you may not see"))
     pair = _pair(batch, row)
     if pair and not held.at(pair, action):
         _foreign(batch, row, action, pair)
@@ -94,7 +95,7 @@ def _foreign(batch: Batch, row: Row, action: str, pair: Pair) -> None:
     from inventory.models import Environment, Service
 
     for name, model, slug in (("environment", Environment, pair[0]), ("service", Service, pair[1])):
-        if not model.objects.visible_to(batch.by).filter(slug=slug).exists():
+        if not batch.catalog and not model.objects.visible_to(batch.by).filter(slug=slug).exists():
             return batch.wrong(row, name, f"There is no {name} “{slug}”.")
     batch.denied.add((action, f"{pair[0]} × {pair[1]}"))
     return None

@@ -9,18 +9,21 @@ from django.db.models import F, Q
 
 from inventory.models import CROSSING, Component, Dependency
 from inventory.writing.batch import Batch, Row
+from inventory.writing.declarations import Declaration
 from inventory.writing.fields import ATTRIBUTES, Wrong
 
+Values = dict[str, Any]
 Complaints = Iterator[tuple[str, str]]
+At = Callable[[str], Any]
+"""The environment of what a reference leads to, in whatever form; ``None`` when that is not known."""
 UNIQUE = ("external_id",)
 """Columns besides the key that hold each value once (empty ones excepted)."""
 
 
 def check(batch: Batch) -> None:
     """Note every broken rule, then what changes."""
-    own = RULES.get(batch.declaration.noun, _nothing)
     for row in batch.sound():
-        for name, sentence in (*own(batch, row), *_within(batch, row)):
+        for name, sentence in broken(batch.declaration, row.values, _places(batch, row)):
             batch.wrong(row, name, sentence)
     for row in batch.sound():
         _compare(batch, row)
@@ -41,30 +44,40 @@ def _compare(batch: Batch, row: Row) -> None:
     row.act = "change" if row.changed or adopted else "same"
     owner = current["declared_by"]
     if row.act == "change" and owner and owner != batch.catalog:
-        sentence = f"“{current[batch.declaration.key[0]]}” is declared by the catalog “{owner}”. Change it there."
+        ends = " already." if batch.catalog else ". Change it there."
+        sentence = f"“{batch.label(row)}” is declared by the catalog “{owner}”{ends}"
         batch.wrong(row, "declared_by", sentence, "conflict")
 
 
-def _within(batch: Batch, row: Row) -> Complaints:
-    """What something is part of or stands on is in its own environment."""
-    environment = row.values.get("environment_id")
-    if environment is None and batch.declaration.noun == "endpoint":
-        component = batch.target(row, "component")
-        environment = component and component.environment_id
-    for name, reference in batch.declaration.references.items():
-        target = batch.target(row, name) if reference.within and row.values.get(name) else None
-        if target and target.environment_id != environment:
-            yield name, f"“{target.slug}” is in another environment."
+def _places(batch: Batch, row: Row) -> At:
+    def at(name: str) -> Any:
+        if name == "environment":
+            return row.values["environment_id"]
+        target = batch.target(row, name)
+        return target and target.environment_id
+
+    return at
 
 
-def _nothing(batch: Batch, row: Row) -> Complaints:
-    yield from ()
+def broken(known: Declaration, values: Values, at: At) -> Complaints:
+    """Name and sentence of each rule that a row breaks by itself or by where it points. Asks no database.
+
+    ``values`` holds names, references as slugs. A catalog asks this too, before it knows of any database.
+    """
+    for name, reference in known.references.items():
+        # What something is part of or stands on is in its own environment.
+        if reference.within and values[name] and at(name) not in (None, at(known.stands_by)):
+            yield name, f"“{values[name]}” is in another environment."
+    if known.noun in RULES:
+        yield from RULES[known.noun](values, at)
 
 
-def _component(batch: Batch, row: Row) -> Complaints:
-    values = row.values
-    if values["part_of"] and values["part_of_id"] == row.id:
+def _component(values: Values, at: At) -> Complaints:
+    if values["part_of"] == values["slug"]:
         yield "part_of", "A component is not part of itself."
+    environment, reached = values["environment"], values["connection"].partition("/")[0]
+    if reached not in ("", environment):
+        yield "connection", f"A component of {environment} must not point at {reached} (“{values['connection']}”)."
     known = ATTRIBUTES[values["kind"]]
     for name, value in values["attributes"].items():
         if name not in known:
@@ -77,28 +90,25 @@ def _component(batch: Batch, row: Row) -> Complaints:
             yield f"attributes.{name}", str(error)
 
 
-def _server_group(batch: Batch, row: Row) -> Complaints:
-    if row.values["most"] is not None and row.values["most"] < row.values["least"]:
+def _server_group(values: Values, at: At) -> Complaints:
+    if values["most"] is not None and values["most"] < values["least"]:
         yield "most", "This must not be less than “least”."
 
 
-def _dependency(batch: Batch, row: Row) -> Complaints:
-    values = row.values
-    source, target = batch.target(row, "source"), batch.target(row, "target")
-    if source and target:
-        if source.pk == target.pk:
-            yield "target", "Nothing depends on itself."
-        if source.environment_id != target.environment_id and values["relation"] not in CROSSING:
-            yield "target", f"Environments are kept apart: only {' and '.join(CROSSING)} may lead into another one."
+def _dependency(values: Values, at: At) -> Complaints:
+    if values["source"] == values["target"]:
+        yield "target", "Nothing depends on itself."
+    if None not in (ends := (at("source"), at("target"))) and ends[0] != ends[1] and values["relation"] not in CROSSING:
+        yield "target", f"Environments are kept apart: only {' and '.join(CROSSING)} may lead into another one."
     redundant = values["kind"] == Dependency.Kind.REDUNDANT
     for name in ("group", "needed"):
         if redundant and not values[name]:
             yield name, "A redundant dependency says its group, and how many of the group are needed."
         elif not redundant and values[name]:
-            yield name, "Only a redundant dependency has this."
+            yield name, f"Only a redundant dependency has “{name}”."
 
 
-RULES: dict[str, Callable[[Batch, Row], Complaints]] = {
+RULES: dict[str, Callable[[Values, At], Complaints]] = {
     "component": _component,
     "server-group": _server_group,
     "dependency": _dependency,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 import msgspec
 from django.db import IntegrityError, OperationalError, connection, models
@@ -51,7 +52,20 @@ def store(batch: Batch) -> None:
     for part in _parts(changed):
         _update(batch, part, touched)
     if removed := [row.id for row in batch.acting("remove") if row.id]:
-        batch.declaration.model._base_manager.filter(pk__in=removed).delete()
+        _remove(batch, set(removed))
+
+
+def _remove(batch: Batch, left: set[UUID]) -> None:
+    """Delete rows; first those that are part of another, which must not lose their whole before."""
+    model: Any = batch.declaration.model
+    wholes = [name for name, reference in batch.declaration.references.items() if reference.model is model]
+    while left:
+        stay: set[UUID] = set()
+        for name in wholes:
+            parts = model._base_manager.filter(pk__among=left, **{f"{name}__among": left})
+            stay.update(parts.values_list(name, flat=True))
+        model._base_manager.filter(pk__among=left - stay).delete()
+        left = stay
 
 
 _PLACE = {"environment", "service"}

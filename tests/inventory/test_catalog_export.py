@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inventory.actions.catalog import apply_catalog
+from inventory.actions.estate import write_many
 from inventory.catalog import compare, export, load, read
 from inventory.models import Component
 from portal.events import SYSTEM
@@ -119,3 +120,27 @@ def test_the_command_exports(tmp_path, capsys):
     call_command("catalog", "export", "--catalog", "whole")
     text = capsys.readouterr().out
     assert compare(read([("all.yaml", text.encode())], "whole")).changes == ()
+
+
+def test_what_was_written_by_hand_comes_back(tmp_path):
+    """One declaration on both paths: a file says whatever a form or the API may."""
+    apply_catalog(load(write(tmp_path / "whole", {"all.yaml": WHOLE})), by=SYSTEM)
+    rows = {
+        "service": {"slug": "bare", "name": "Bare"},
+        "component": {
+            "slug": "production/us-central/x",
+            "name": "x",
+            "kind": "app",
+            "service": "bare",
+            "tags": ["Big_1"],
+        },
+        "endpoint": {"component": "production/us-central/x", "name": "Admin_1", "port": 1},
+    }
+    for noun, row in rows.items():
+        write_many(noun, [row], by=SYSTEM)
+    again_by_hand = again("mine", by="")
+    assert again_by_hand.problems == ()
+    assert {(change.act, change.fields) for change in again_by_hand.changes} == {
+        ("change", (("declared_by", "", "mine"),))
+    }
+    assert again_by_hand.counts == {"created": 0, "changed": 3, "removed": 0}

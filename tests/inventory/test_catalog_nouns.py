@@ -70,10 +70,11 @@ dependencies:
     production/us-central/database: {kind: soft, relation: copies}
 """
 ROW = "components:\n  staging/us-central/api: {name: API, kind: app, service: api%s}\n"
+OBJECTIVE = "“slo” must be more than 0 and less than 100, with at most three digits behind the point."
 SPOILT = {
     "attribute unknown to the kind": (
         ROW % ", attributes: {processes: 2, colour: red}",
-        "2: There is no “colour” here. Known: manager, max_memory_mb, processes, runtime.",
+        "2: A component of kind “app” has no such attribute. Known: manager, max_memory_mb, processes, runtime.",
     ),
     "attribute of a wrong type": (
         "components:\n  staging/us-central/api:\n    name: A\n    kind: app\n    service: api\n    attributes:\n"
@@ -82,7 +83,7 @@ SPOILT = {
     ),
     "attribute out of its choices": (ROW % ", attributes: {manager: cron}", "2: “manager” must be one of pm2, php-fpm, "
                                      "systemd, container."),
-    "attribute out of range": (ROW % ", attributes: {processes: 0}", "2: “processes” must be at least 1."),
+    "attribute out of range": (ROW % ", attributes: {processes: 0}", "2: “processes” must be between 1 and 10000."),
     "status": (ROW % ", status: gone", "2: “status” must be one of planned, active, retiring, retired."),
     "classification": (ROW % ", classification: secret", "2: “classification” must be one of public, internal, "
                        "confidential, restricted."),
@@ -90,26 +91,25 @@ SPOILT = {
     "unknown whole": (ROW % ", part_of: staging/us-central/x", "2: There is no component “staging/us-central/x”."),
     "whole of another environment": (
         ROW % ", part_of: production/us-central/api",
-        "2: What stands in staging must not name the component “production/us-central/api”.",
+        "2: “production/us-central/api” is in another environment.",
     ),
     "part of itself": (ROW % ", part_of: staging/us-central/api",
-                       "2: These are parts of each other: staging/us-central/api → staging/us-central/api."),
-    "tag": (ROW % ", tags: [Not Good]", "2: “Not Good” must be lower-case letters, digits and single hyphens."),
-    "tag twice": (ROW % ", tags: [a, a]", "2: “tags” names something twice."),
-    "custom is text": (ROW % ", custom: no", "2: “custom” must be a mapping."),
+                       "2: A component is not part of itself."),
+    "tag": (ROW % ", tags: [Not Good]", "2: “Not Good” must be letters, digits, hyphens and underscores."),
+    "custom is text": (ROW % ", custom: no", "2: “custom” must be a mapping of names to values."),
     "infinite number": (ROW % ", custom: {x: .inf}",
                         "2: The number .inf must be written in plain decimal digits; quote it if it is text."),
     "endpoint without port": (ROW % ", endpoints: {http: {protocol: tcp}}", "2: “http” lacks “port”."),
-    "endpoint out of range": (ROW % ", endpoints: {http: {port: 70000}}", "2: “port” must be at most 65535."),
+    "endpoint out of range": (ROW % ", endpoints: {http: {port: 70000}}", "2: “port” must be between 1 and 65535."),
     "endpoint in an unknown zone": (ROW % ", endpoints: {http: {port: 1, zone: staging/us-central/dmz}}",
                                     "2: There is no network zone “staging/us-central/dmz”."),
-    "objective": ("services:\n  x: {name: A, tier: 1, owner: core, slo: 100}\n", "2: “slo” must be less than 100."),
+    "objective": ("services:\n  x: {name: A, tier: 1, owner: core, slo: 100}\n", f"2: {OBJECTIVE}"),
     "objective too fine": ("services:\n  x: {name: A, tier: 1, owner: core, slo: 99.9999}\n",
-                           "2: “slo” has at most three decimal places."),
+                           f"2: {OBJECTIVE}"),
     "network": ("network_zones:\n  staging/us-central/a: {name: A, cidr: 10.0.0.1/8}\n",
-                "2: “10.0.0.1/8” must be a network, as 10.0.0.0/16."),
+                "2: “cidr” must be a network such as 10.0.0.0/16, without bits of a host."),
     "address": ("servers:\n  staging/us-central/a: {name: A, service: api, address: web}\n",
-                "2: “web” must be an IP address."),
+                "2: “address” must be an IPv4 or IPv6 address."),
     "group size": ("server_groups:\n  staging/us-central/a: {name: A, service: api, least: 3, most: 2}\n",
                    "2: “most” must not be less than “least”."),
     "server of an unknown group": (
@@ -123,11 +123,11 @@ SPOILT = {
     ),
     "redundant without a group": (
         "dependencies:\n  production/global/cdn:\n    production/us-central/api: redundant\n",
-        "3: A redundant dependency needs “group” and how many of it are “needed”.",
+        "3: A redundant dependency says its group, and how many of the group are needed.",
     ),
     "group without redundancy": (
         "dependencies:\n  production/global/cdn:\n    production/us-central/api: {kind: soft, group: x}\n",
-        "3: Only a redundant dependency has “group” and “needed”.",
+        "3: Only a redundant dependency has “group”.",
     ),
     "more needed than there are": (
         "dependencies:\n  production/global/cdn:\n    production/us-central/api:\n"
@@ -148,7 +148,7 @@ SPOILT = {
     "crossing by a relation that may not": (
         SOUND["staging.yaml"] + "dependencies:\n  staging/us-central/api:\n"
         "    production/us-central/database: {relation: replicates}\n",
-        "5: A component of staging must not depend on production.",
+        "5: Environments are kept apart: only observes and copies may lead into another one.",
     ),
 }  # fmt: skip
 
@@ -286,6 +286,31 @@ def test_a_catalog_may_name_what_another_declares(folder, tmp_path):
         "whole: The component “production/us-central/database” is no longer declared, but still pointed at: "
         "1 × dependency."
     ]
+
+
+@pytest.mark.django_db
+def test_the_plan_tells_what_the_write_path_would_refuse(folder):
+    world.component("production/us-east/by-hand", external_id="uuid-1")
+    assert [str(problem) for problem in compare(load(folder)).problems] == ["all.yaml:33: “uuid-1” is taken."]
+    with pytest.raises(Conflict) as refusal:
+        apply_catalog(load(folder), by=SYSTEM)
+    assert refusal.value.problems == ["all.yaml:33: “uuid-1” is taken."]
+    assert Component.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_catalog_needs_its_own_right_and_only_that(folder):
+    apply_catalog(load(folder), by=SYSTEM)
+    write(folder, {"all.yaml": WHOLE.replace("cpus: 4", "cpus: 8").replace("relation: copies", "relation: observes")})
+    owner = world.account("owner", "administrator", ("production", "api"))
+    with pytest.raises(Denied) as refusal:
+        apply_catalog(load(folder), by=owner)
+    assert refusal.value.problems == ["“inventory.apply_catalog” is needed on something that you may not see."]
+    world.account("owner", "viewer", ("staging", "api"))
+    with pytest.raises(Denied) as refusal:
+        apply_catalog(load(folder), by=owner)
+    assert refusal.value.problems == ["“inventory.apply_catalog” is needed on staging × api."]
+    assert Server.objects.get().cpus == 4
 
 
 @pytest.mark.django_db

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inventory.actions.catalog import apply_catalog
-from inventory.catalog import CatalogInvalid, compare, load
-from inventory.catalog.difference import declared, stored
+from inventory.catalog import CatalogInvalid, compare, load, standing
+from inventory.catalog.nouns import NOUNS
 from inventory.models import Component, Dependency
 from portal.events import SYSTEM
 from tests.inventory.folders import SOUND, write
@@ -27,6 +27,22 @@ NAMES = ["api", "play", "cloud", "cache", "database"]
 # The connection pool's threads draw a random number now and then, also while Hypothesis draws an estate.
 POOLED = pytest.mark.filterwarnings("ignore:Do not use the .random. module")
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)
+
+
+def declared(estate):
+    """Noun → key → values, as the catalog wants them."""
+    return {
+        noun.name: {noun.declaration.label_of(values): values for _, values in estate.rows(noun)}
+        for noun in NOUNS.values()
+    }
+
+
+def stored():
+    """The same, as the database has it."""
+    return {
+        noun.name: {key: values for _, key, values in standing.read(noun, noun.declaration.model.objects.all())}
+        for noun in NOUNS.values()
+    }
 
 
 @st.composite

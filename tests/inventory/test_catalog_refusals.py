@@ -57,8 +57,9 @@ SPOILT = {
                                  "lower-case letters, digits and hyphens."),
     "slug of wrong form": ("services:\n  A_B: {name: A, tier: 1, owner: core}\n",
                            "2: “A_B” must be lower-case letters, digits and single hyphens."),
-    "tier out of range": ("services:\n  x:\n    {name: A, tier: 5, owner: core}\n", "3: “tier” must be at most 4."),
-    "tier too small": ("services:\n  x: {name: A, tier: 0, owner: core}\n", "2: “tier” must be at least 1."),
+    "tier out of range": ("services:\n  x:\n    {name: A, tier: 5, owner: core}\n",
+                          "3: “tier” must be between 1 and 4."),
+    "tier too small": ("services:\n  x: {name: A, tier: 0, owner: core}\n", "2: “tier” must be between 1 and 4."),
     "tier no number": ("services:\n  x: {name: A, tier: one, owner: core}\n", "2: “tier” must be a whole number."),
     "repository no address": ("services:\n  x: {name: A, tier: 1, owner: core, repository: 'javascript:x'}\n",
                               "2: “javascript:x” must be an http or https address."),
@@ -75,7 +76,7 @@ SPOILT = {
     "wrong kind of dependency": ("dependencies:\n  production/global/cdn:\n    production/us-central/api: firm\n",
                                  "3: “production/us-central/api” must be one of hard, soft, redundant."),
     "needs itself": ("dependencies:\n  production/global/cdn:\n    production/global/cdn: hard\n",
-                     "3: These need each other, so none could start: production/global/cdn → production/global/cdn."),
+                     "3: Nothing depends on itself."),
     "staging points at production": (ROW % ", connection: production/us-central/api",
                                      "2: A component of staging must not point at production "
                                      "(“production/us-central/api”)."),
@@ -123,7 +124,9 @@ def test_environments_share_neither_address_nor_connection(folder):
 
 def test_environments_do_not_depend_on_one_another(folder):
     write(folder, staging=STAGING + "dependencies:\n  staging/us-central/api:\n    production/us-central/api: soft\n")
-    assert complaints(folder) == ["staging.yaml:5: A component of staging must not depend on production."]
+    assert complaints(folder) == [
+        "staging.yaml:5: Environments are kept apart: only observes and copies may lead into another one."
+    ]
 
 
 def test_every_cycle_of_hard_dependencies_is_named(folder):

@@ -131,7 +131,7 @@ def test_files_that_cannot_be_read_say_where(owner, data, told):
 def test_every_format_gives_the_same_row(owner, data):
     one = checked(data, owner, "service")
     assert faults(one) == []
-    assert changes(one)[0][2:] == ("play", [["slug", None, "play"], ["name", None, "Play;er\r\n2"], ["tier", None, 1]])
+    assert changes(one)[0][2:] == ("play", [["name", None, "Play;er\r\n2"], ["tier", None, 1]])
 
 
 def test_what_is_left_out_stays_and_what_is_empty_is_emptied(owner):

@@ -180,12 +180,27 @@ def test_a_component_does_not_leave_its_links_behind(owner):
     world.component("staging/us-central/other", service="api")
     moved = {"id": str(Component.objects.get(slug=API).pk), "environment": "staging"}
     assert refused(Invalid, "component", [moved], owner, "update") == [
+        (0, "connection", f"A component of staging must not point at production (“{API}”).")
+    ]
+    moved["connection"] = ""
+    assert refused(Invalid, "component", [moved], owner, "update") == [
         (0, "environment", "It is linked to components that stay in the other environment.")
     ]
     Dependency.objects.all().delete()
     write_many("component", [moved], by=owner, mode="update")
     component = Component.objects.select_related("scope").get(slug="staging/us-central/api")
     assert str(component.scope) == "staging × api"
+
+
+def test_a_whole_goes_together_with_its_parts(owner):
+    whole = world.component("production/us-central/cluster", "database_cluster")
+    world.component("production/us-central/member", "database", part_of=whole)
+    rows = [{"slug": f"production/us-central/{name}"} for name in ("cluster", "member")]
+    assert refused(Conflict, "component", rows[:1], owner, "remove") == [
+        (0, "", "“production/us-central/cluster” is still pointed at: 1 × component.")
+    ]
+    write_many("component", rows, by=owner, mode="remove")
+    assert list(Component.objects.values_list("slug", flat=True)) == [API]
 
 
 def test_rights_are_asked_for_each_scope(owner):

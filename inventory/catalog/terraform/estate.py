@@ -8,9 +8,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
-from inventory.catalog.nouns import SLUG
 from inventory.catalog.terraform.edges import edges
 from inventory.catalog.terraform.state import Resource, State
+from inventory.writing.fields import SLUG
 
 Row = dict[str, Any]
 _CACHES = {"memcached": "memcached"}
