@@ -23,7 +23,7 @@ from identity.models import (
     ScopeTeamPermission,
     Team,
 )
-from identity.models.rights import scope_permissions
+from identity.models.rights import permission_keys
 from identity.models.scope import ANY
 from portal import clock
 from portal.errors import Invalid
@@ -99,22 +99,33 @@ def unbind(binding: RoleBinding) -> None:
 
 
 def _write_guardian_rows(binding: RoleBinding, actions: Iterable[str]) -> None:
-    common = {
-        "content_object": binding.scope,
-        "binding": binding,
-        "valid_until": binding.valid_until,
-        "grant": binding.grant,
-    }
-    permissions = scope_permissions(actions)
+    """One statement, whatever the number of actions: the largest roles hold dozens."""
+    model: type[ScopeAccountPermission | ScopeTeamPermission]
+    holder: Any  # the key of an account or of a group
     if binding.account_id:
-        ScopeAccountPermission.objects.bulk_create(
-            ScopeAccountPermission(user=binding.account, permission=permission, **common) for permission in permissions
-        )
+        model, column, holder = ScopeAccountPermission, "user_id", binding.account_id
     elif binding.team is not None:
-        group = binding.team.group
-        ScopeTeamPermission.objects.bulk_create(
-            ScopeTeamPermission(group=group, permission=permission, **common) for permission in permissions
-        )
+        model, column, holder = ScopeTeamPermission, "group_id", binding.team.group_id
+    else:
+        return
+    values = {
+        "scope": binding.scope_id,
+        "binding": binding.pk,
+        "holder": holder,
+        "until": binding.valid_until,
+        "grant": binding.grant,
+        "permissions": permission_keys(actions),
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_GIVE.format(table=model._meta.db_table, holder=column), values)
+
+
+# The names of table and column are this module's own, never input.
+_GIVE = """
+    INSERT INTO {table} (content_object_id, binding_id, {holder}, valid_until, "grant", permission_id)
+    SELECT %(scope)s, %(binding)s, %(holder)s, %(until)s::timestamptz, %(grant)s::uuid, permission
+      FROM unnest(%(permissions)s::integer[]) permission
+"""
 
 
 def holds_widely(account: Account, action: str, scope: Scope) -> bool:

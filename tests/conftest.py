@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg_pool.base
 import pytest
@@ -12,6 +14,7 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db import connection, connections
 from django.db.backends.postgresql.operations import DatabaseOperations
+from django.test import client as test_client
 from rest_framework.test import APIClient
 from xdist.scheduler import LoadScopeScheduling
 
@@ -19,12 +22,24 @@ from portal import clock, events
 from tests import world
 from tests.postgres import copy_the_migrated_database
 
+gc.disable()  # until all tests are loaded
+
 # A real password hash costs a tenth of a second on purpose; tests make hundreds.
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
-# Files of style sheets come from the real server. For its sake each request of a test client would start an event
-# loop and threads of its own, and that takes several times as long as many an answer.
+# Each test client would look through all static files anew, which takes longer than most of its pages, and run three
+# event loops a request. The servers that tests start as processes of their own serve them.
 settings.MIDDLEWARE.remove("servestatic.middleware.ServeStaticMiddleware")
+
+
+def _keep_the_outermost(store: dict[str, Any], *heard: Any, **facts: Any) -> None:
+    """What a test asks of ``response.context`` is what the view gave its page; the parts of a page are a hundred."""
+    if "context" not in store:
+        keep_template(store, *heard, **facts)
+
+
+keep_template = test_client.store_rendered_templates
+test_client.store_rendered_templates = _keep_the_outermost
 
 
 # What takes longest begins first, so that no worker is left with it at the end.
@@ -74,6 +89,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return next((place for place, word in enumerate(LONGEST) if word in group), len(LONGEST))
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is loaded by now stays to the end; the collector need not look through it hundreds of times."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

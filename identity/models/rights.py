@@ -120,18 +120,18 @@ class EffectiveScope(models.Model):
         return f"{self.account_id} may {self.action} on {self.scope_id}"
 
 
-def scope_permissions(actions: Iterable[str]) -> list[Permission]:
-    """Guardian's permission rows of these actions ("incidents.acknowledge"); the missing ones are made."""
+def permission_keys(actions: Iterable[str]) -> list[int]:
+    """The keys of guardian's permissions of these actions ("incidents.acknowledge"); the missing ones are made."""
     from django.contrib.contenttypes.models import ContentType
 
-    wanted = list(actions)
+    wanted = set(actions)
     rows = Permission.objects.filter(content_type=ContentType.objects.get_for_model(Scope), codename__in=wanted)
-    known = {row.codename: row for row in rows}
-    if missing := [action for action in wanted if action not in known]:
+    known = dict(rows.order_by().values_list("codename", "pk"))
+    if missing := sorted(wanted - known.keys()):
         content_type = ContentType.objects.get_for_model(Scope)
         Permission.objects.bulk_create(
             [Permission(content_type=content_type, codename=action, name=action) for action in missing],
             ignore_conflicts=True,
         )
-        known |= {row.codename: row for row in rows.all()}
-    return [known[action] for action in wanted]
+        known |= dict(rows.order_by().values_list("codename", "pk"))
+    return sorted(known.values())
