@@ -5,16 +5,17 @@ from __future__ import annotations
 import gc
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psycopg_pool.base
 import pytest
 from django.conf import settings
 from django.core.cache import cache
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.db.backends.postgresql.operations import DatabaseOperations
 from django.test import client as test_client
+from pytest_django.plugin import DjangoDbBlocker
 from rest_framework.test import APIClient
 from xdist.scheduler import LoadScopeScheduling
 
@@ -131,6 +132,27 @@ def _a_pool_for_each_module() -> Iterator[None]:
     connection.close()
     if connection.settings_dict["OPTIONS"].get("pool"):
         connection.close_pool()
+
+
+@pytest.fixture(scope="module")
+def standing(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Callable[[Callable[[], Any]], Any]]:
+    """``standing(make)``: what ``make`` gives, made in the database once for all tests of the module.
+
+    As with ``setUpTestData`` each test works in a savepoint and has to take a copy (``copy.deepcopy``) of the objects.
+    Not for modules with tests that commit.
+    """
+    outer = transaction.atomic()
+    outer._from_testcase = True  # durable verbs are let through, as in Django's own test cases
+
+    def build(make: Callable[[], Any]) -> Any:
+        with django_db_blocker.unblock():
+            return make()
+
+    build(outer.__enter__)
+    yield build
+    with django_db_blocker.unblock():
+        transaction.set_rollback(True)
+        outer.__exit__(None, None, None)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from types import SimpleNamespace
 
 import pytest
@@ -13,8 +14,7 @@ from tests import world
 REASON = "Mitigate the failing checkout"
 
 
-@pytest.fixture
-def cast(db) -> SimpleNamespace:
+def _people() -> SimpleNamespace:
     here = world.component("production/us-central/api")
     world.component("staging/us-central/api")
     return SimpleNamespace(
@@ -26,6 +26,16 @@ def cast(db) -> SimpleNamespace:
         auditor=world.account("auditor", "auditor"),
         stranger=world.account("stranger", "developer", ("staging", "*")),
     )
+
+
+@pytest.fixture(scope="module")
+def _cast(standing) -> SimpleNamespace:
+    return standing(_people)
+
+
+@pytest.fixture
+def cast(_cast, db) -> SimpleNamespace:
+    return deepcopy(_cast)
 
 
 @pytest.fixture

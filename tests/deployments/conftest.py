@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from copy import deepcopy
 from dataclasses import dataclass
 
 import pytest
@@ -58,22 +59,28 @@ class Estate:
         return Deployment.objects.select_related("artifact", "environment").get(environment__slug=environment)
 
 
+def _people() -> dict[str, Account]:
+    for place in PLACES:
+        world.component(place)
+    return {
+        "ci": world.account("ci", "ci", ("*", "*"), kind="service"),
+        "owner": world.account("owner", "operations_owner"),
+        "author": world.account("author", "operations_owner"),
+    }
+
+
+@pytest.fixture(scope="module")
+def _cast(standing) -> dict[str, Account]:
+    return standing(_people)
+
+
 @pytest.fixture
-def estate(db, tmp_path, settings) -> Iterator[Estate]:
+def estate(_cast, db, tmp_path, settings) -> Iterator[Estate]:
     """Everything runs 1.0.0 in slot a; artifact 2.0.0 lies ready."""
     location, digest = bytes_of(tmp_path / "artifact.tar.gz")
     settings.ARTIFACT_SOURCES = [f"file://{tmp_path}/"]
     apps = {place: SimulatedApp(tmp_path / place.replace("/", "-")) for place in PLACES}
-    for place in PLACES:
-        world.component(place)
     with ExitStack() as replaced:
         for kind in (plans.Canary, plans.Direct, plans.SwitchBack):
             replaced.enter_context(registered(kind(apps.__getitem__)))
-        yield Estate(
-            apps=apps,
-            ci=world.account("ci", "ci", ("*", "*"), kind="service"),
-            owner=world.account("owner", "operations_owner"),
-            author=world.account("author", "operations_owner"),
-            location=location,
-            digest=digest,
-        )
+        yield Estate(apps=apps, location=location, digest=digest, **deepcopy(_cast))

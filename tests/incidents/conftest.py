@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from datetime import date, time
 from typing import Any
 
@@ -57,9 +58,14 @@ class Estate:
             ContactMethod.objects.create(person=account.person, kind=kind, address=address, position=position)
 
 
+@pytest.fixture(scope="module")
+def _estate(standing) -> Estate:
+    return standing(Estate)
+
+
 @pytest.fixture
-def estate(db) -> Estate:
-    return Estate()
+def estate(_estate, db) -> Estate:
+    return deepcopy(_estate)
 
 
 def alert(status: str = "firing", **changes: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from incidents import actions
 from incidents.models import Escalation, Incident, Notification
 from portal import clock
 from tests import world
-from tests.incidents.conftest import alert, payload
+from tests.incidents.conftest import Estate, alert, payload
 from tests.operations import test_sigkill as harness
 from tests.operations.test_sigkill import broker
 
@@ -50,6 +50,12 @@ class Pager(harness.Worker):
                 raise AssertionError(f"{rows}\n{(self.folder / 'worker.log').read_text()[-3000:]}")
             time.sleep(0.02)
         return value
+
+
+@pytest.fixture
+def estate(transactional_db) -> Estate:
+    """Committed, because other processes are to see it."""
+    return Estate()
 
 
 @pytest.fixture
