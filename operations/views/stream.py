@@ -53,14 +53,12 @@ def _news(session: str | None, number: int, after: int) -> dict[str, Any] | None
     Who reads is asked for anew each time: rights, accounts and sessions end while a stream is open.
     """
     try:
-        reading = Session.objects.filter(session_key=session, expire_date__gt=clock.now()).select_related("account")
-        reader = (found := reading.first()) and found.account
-        operation = Operation.objects.visible_to(reader).filter(number=number).first() if reader else None
+        operation = Operation.objects.filter(number=number).first()
         if operation is None:
             return None
         # The lines are read after the state: those of an operation that has ended are all there.
         lines = list(queries.whole_log(operation).filter(seq__gt=after)[:LINES])
-        return {
+        news = {
             "topic": operation.topic,
             "lines": [_line(line) for line in lines],
             "last": lines[-1].seq if lines else after,
@@ -68,9 +66,17 @@ def _news(session: str | None, number: int, after: int) -> dict[str, Any] | None
             "ended": operation.state in Operation.lifecycle.terminal,
             "progress": _progress(operation),
         }
+        # Asked last, so that nothing is told that was written after the right had ended.
+        return news if _may_read(session, operation) else None
     finally:
         if not connection.in_atomic_block:
             connection.close()  # a stream lives for minutes and must not hold a place in the pool
+
+
+def _may_read(session: str | None, operation: Operation) -> bool:
+    reading = Session.objects.filter(session_key=session, expire_date__gt=clock.now()).select_related("account")
+    reader = (found := reading.first()) and found.account
+    return bool(reader) and Operation.objects.visible_to(reader).filter(pk=operation.pk).exists()
 
 
 def _progress(operation: Operation) -> dict[str, Any]:

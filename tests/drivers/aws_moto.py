@@ -26,8 +26,11 @@ IMAGE = "ami-12c6146b"  # one of the images that moto knows
 @contextmanager
 def serving(ground: Path) -> Iterator[dict[str, Any]]:
     """The facts that every connection to the server has."""
+    from moto.backends import get_backend
+    from moto.core import DEFAULT_ACCOUNT_ID
     from moto.server import ThreadedMotoServer
 
+    _ = get_backend("ec2")[DEFAULT_ACCOUNT_ID][REGION]  # takes seconds at first, which no driver would wait
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=free_port(), verbose=False)
     server.start()

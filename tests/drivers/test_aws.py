@@ -43,7 +43,7 @@ def both(kind, at_moto):
     def remembered(_):
         yield memory.SIMULATED[kind]()
 
-    return {"moto": served, "memory": remembered}
+    return {"moto": served, "simulated": remembered}
 
 
 class TestEc2(Contract):

@@ -3,6 +3,8 @@
 from datetime import timedelta
 
 import pytest
+from django.urls import reverse
+from django_otp_webauthn.models import WebAuthnCredential
 
 from identity import actions
 from identity.middleware import METHODS
@@ -157,3 +159,14 @@ def test_a_person_with_a_passkey_is_sent_to_where_it_works(client, path, setting
     assert "otp_webauthn/" not in elsewhere
     settings.OTP_WEBAUTHN_RP_ID = "testserver"
     assert "otp_webauthn/" in client.get(path).content.decode()
+
+
+def test_a_stolen_session_adds_no_passkey(client, settings):
+    settings.OTP_WEBAUTHN_RP_ID, settings.OTP_WEBAUTHN_ALLOWED_ORIGINS = "localhost", ["http://localhost"]
+    owner = world.account("owner")
+    app_of(owner)
+    paths = [reverse(f"otp_webauthn:credential-registration-{step}") for step in ("begin", "complete")]
+    assert [enter(client, owner).post(path, {}, "application/json").status_code for path in paths] == [403, 403]
+    assert WebAuthnCredential.objects.count() == 0
+    # The first one is added by whoever has no second factor yet.
+    assert enter(client, world.account("new")).post(paths[0], {}, "application/json").status_code == 200

@@ -11,7 +11,7 @@ from playwright.sync_api import sync_playwright
 
 from portal.models import Event
 from tests import world
-from tests.identity.door import PASSWORD, app_of
+from tests.identity.door import PASSWORD
 from tests.need import need
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
@@ -99,20 +99,3 @@ def test_a_passkey_is_added_and_then_signs_in_and_steps_up(browser):
     browser.wait_for_url("**/profile/tokens/create/")
     assert events("step_up")[-1].after == {"method": "hwk"}
     assert before not in [cookie["value"] for cookie in browser.context.cookies()]
-
-
-def test_a_stolen_session_adds_no_passkey(browser, client):
-    account = world.account("owner")
-    app_of(account)
-    client.force_login(account, backend="identity.backends.ScopeBackend")
-    stolen = {
-        "name": "session",
-        "value": client.cookies["session"].value,
-        "url": "http://localhost",
-    }
-    browser.context.add_cookies([stolen])
-    browser.goto("/profile/")
-    with browser.expect_response("**/passkeys/registration/begin/") as answer:
-        browser.touch("Add a passkey")
-    assert answer.value.status == 403
-    assert WebAuthnCredential.objects.count() == 0
