@@ -190,11 +190,11 @@ def test_an_unsound_catalog_is_told_line_by_line(ask, folder, administrator, ver
     assert [problem.split(": ")[0] for problem in body["problems"]] == ["production.yaml:4", "staging.yaml:1"]
 
 
-@pytest.mark.parametrize("verb", ["plan", "apply"])
-@pytest.mark.parametrize("data", [{"colour": "red"}, {"expected_version": 1}, {"expected": {"a": 1}}, [1], "{", "7"])
-def test_input_that_makes_no_sense_is_refused(ask, folder, administrator, verb, data):
-    status, body = ask(administrator, f"catalog/{verb}/", data)
-    assert (status, body["status"]) == (400, 400)
+def test_input_that_makes_no_sense_is_refused(ask, folder, administrator):
+    for data in ({"colour": "red"}, {"expected_version": 1}, {"expected": {"a": 1}}, [1], "{", "7"):
+        for verb in ("plan", "apply"):
+            status, body = ask(administrator, f"catalog/{verb}/", data)
+            assert (status, body["status"]) == (400, 400), (verb, data)
     assert Component.objects.count() == 0
 
 

@@ -66,24 +66,21 @@ def test_sources_cost_the_same_with_one_and_with_three_rows(here, viewer):
     assert one == three <= 10
 
 
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
-        ("kind=changed", 2),
-        ("kind=missing", 0),
-        ("environment=production", 2),
-        ("data_center=us-central", 2),
-        ("service=cache-1", 1),
-        ("source=production/us-central/cache-0", 1),
-        ("age=24", 0),
-        ("state=open", 2),
-        ("state=settled", 0),
-        ("q=cache-1", 1),
-    ],
-)
-def test_the_list_is_narrowed(here, viewer, query, found):
+def test_the_list_is_narrowed(here, viewer):
     drifted(here, 2)
-    assert len(viewer.get(f"/drift/?{query}").context["table"].objects) == found
+    wanted = {
+        "kind=changed": 2,
+        "kind=missing": 0,
+        "environment=production": 2,
+        "data_center=us-central": 2,
+        "service=cache-1": 1,
+        "source=production/us-central/cache-0": 1,
+        "age=24": 0,
+        "state=open": 2,
+        "state=settled": 0,
+        "q=cache-1": 1,
+    }
+    assert {query: len(viewer.get(f"/drift/?{query}").context["table"].objects) for query in wanted} == wanted
 
 
 def test_the_list_is_exported(here, viewer):
@@ -210,13 +207,13 @@ def test_the_api_costs_the_same_with_one_and_with_three_rows(here, as_account, d
     assert max(counts) <= 6
 
 
-@pytest.mark.parametrize("path", ["drift/{drift}/", "drift/{drift}/proposal/", "discoveries/{run}/"])
-def test_foreign_rows_are_not_there_in_the_api(here, as_account, path):
+def test_foreign_rows_are_not_there_in_the_api(here, as_account):
     world.scope("production", "other")
     (drift,) = drifted(here)
     api = as_account(world.account("foreigner", "viewer", ("production", "other")))
     run = DiscoveryRun.objects.get()
-    assert api.get("/api/v1/" + path.format(drift=drift.pk, run=run.pk)).status_code == 404
+    paths = [f"drift/{drift.pk}/", f"drift/{drift.pk}/proposal/", f"discoveries/{run.pk}/"]
+    assert [api.get(f"/api/v1/{path}").status_code for path in paths] == [404] * 3
 
 
 def test_what_is_missing_leaves_the_catalog_with_everything_that_names_it(here, tmp_path, settings):

@@ -6,11 +6,14 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from identity.models import Account
+from inventory.actions.estate import create
 from inventory.kinds import KINDS, LAYERS, Kind
-from inventory.models import NOUNS, Component, Dependency, Revision
+from inventory.models import NOUNS, Component, DataCenter, Dependency, Revision
 from portal import events
+from portal.errors import Denied
 from portal.models import Event
 from tests import world
+from tests.inventory.test_write import ONE_OF_EACH
 
 pytestmark = pytest.mark.django_db
 
@@ -164,3 +167,14 @@ def test_a_new_row_costs_little_memory():
         before = cursor.execute(size).fetchone()[0]
         Component.objects.bulk_create(Component(**row) for row in rows)
         assert (cursor.execute(size).fetchone()[0] - before) / 2000 <= 512
+
+
+def test_in_an_empty_estate_a_right_on_everything_is_enough():
+    owner = world.account("owner", "administrator")
+    for noun in ("environment", "data-center", "service"):
+        create(noun, ONE_OF_EACH[noun], by=owner)
+    made = create("component", {"slug": "staging/us-west/play", "service": "play", "kind": "app"}, by=owner)
+    assert owner.has_perm("inventory.view", made)
+    assert [row.slug for row in DataCenter.objects.visible_to(owner)] == ["us-west"]
+    with pytest.raises(Denied):
+        create("service", {"slug": "x", "name": "X"}, by=world.account("nobody"))

@@ -21,12 +21,6 @@ pytestmark = pytest.mark.django_db
 API = f"{PLACE}/api"
 
 
-@pytest.fixture
-def owner():
-    world.component(API)
-    return world.account("owner", "operations_owner")
-
-
 def test_a_file_goes_from_the_form_to_the_estate(owner):
     client = browser(owner)
     file = SimpleUploadedFile("rows.csv", lines(f"{PLACE}/new,app,api"), "text/csv")

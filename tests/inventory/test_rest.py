@@ -22,12 +22,6 @@ ROOT = "/api/v1/components/"
 
 
 @pytest.fixture
-def owner():
-    world.component(API)
-    return world.account("owner", "operations_owner")
-
-
-@pytest.fixture
 def ask(client, owner):
     """``ask(method, path, body, by=…, **headers)`` → response, by bearer token."""
     tokens = {}
@@ -167,7 +161,7 @@ def estate(owner):
     world.dependency(Component.objects.get(slug=API), Component.objects.get(kind="cache"))
 
 
-@pytest.mark.parametrize(("query", "wanted"), [
+NARROWED = [
     ("kind=cache", ["cache"]), ("kind=cache&kind=database", ["cache", "database"]),
     ("kind__in=cache,database", ["cache", "database"]), ("environment=staging", ["api"]),
     ("environment__in=staging,production&name__contains=API", ["api", "api"]),
@@ -179,24 +173,28 @@ def estate(owner):
     ("created_at__gte=2020-01-01T00:00:00Z&kind=cache", ["cache"]), ("updated_at__lt=2020-01-01", []),
     ("revision__gt=1", []), ("q=database", ["database"]), ("sort=-slug&limit=1", ["api"]),
     ("sort=kind&environment=production", ["api", "cache", "database"]), (f"slug={API}", ["api"]),
-])  # fmt: skip
-def test_lists_are_narrowed_by_what_the_query_names(ask, estate, query, wanted):
-    assert slugs(ask("get", f"{ROOT}?{query}")) == wanted
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("query", [
+def test_lists_are_narrowed_by_what_the_query_names(ask, estate):
+    for query, wanted in NARROWED:
+        assert slugs(ask("get", f"{ROOT}?{query}")) == wanted, query
+
+
+SENSELESS = [
     "colour=red", "kind=x", "kind__contains=a", "environment=none", "created_at__gte=soon", "revision=many",
     "slug=%00",
     "tag=%00", "id=7", "fields=colour", "expand=name", "sort=tags", "limit=0", "limit=x", "server__isnull=perhaps",
     "q=%00",
     "custom.%00=1", "revision=99999999999999999999", "created_at=9999-99-99", "name__isnull=true",
-])  # fmt: skip
-def test_what_makes_no_sense_is_refused_by_name(ask, estate, query):
-    response = ask("get", f"{ROOT}?{query}")
-    assert (response.status_code, list(response.json()["fields"])) == (
-        400,
-        [query.partition("=")[0].replace("%00", "\x00")],
-    )
+]  # fmt: skip
+
+
+def test_what_makes_no_sense_is_refused_by_name(ask):
+    for query in SENSELESS:
+        response = ask("get", f"{ROOT}?{query}")
+        name = query.partition("=")[0].replace("%00", "\x00")
+        assert (response.status_code, list(response.json()["fields"])) == (400, [name]), query
 
 
 def test_an_unknown_filter_names_the_known_ones(ask):

@@ -59,12 +59,12 @@ def test_what_stands_inside_a_word_is_found_when_no_word_matches(reader):
     assert titles(search.find(reader, "scripti")) == ["subscriptions"]
 
 
-@pytest.mark.parametrize("typed", ["paymnts", "paymments", "paxments", "apyments", "payments api", "paymentxxs"])
-def test_slips_are_forgiven(reader, typed):
+def test_slips_are_forgiven(reader):
     world.component("production/us-central/api-payments", service="api")
     world.component("production/us-central/api-storage", service="api")
-    found = search.find(reader, typed)
-    assert (titles(found), found.guessed) == (["api-payments"], typed != "payments api")
+    for typed in ("paymnts", "paymments", "paxments", "apyments", "payments api", "paymentxxs"):
+        found = search.find(reader, typed)
+        assert (titles(found), found.guessed) == (["api-payments"], typed != "payments api"), typed
 
 
 def test_fewer_slips_come_first(reader):
@@ -111,13 +111,13 @@ def test_one_statement_however_much_there_is(reader):
     assert spent == [1, 1, 1]
 
 
-@pytest.mark.parametrize("text", ["zebra-quagga", "web-secert", "eb-secre", "web-secret", "payments"])
-def test_nothing_found_costs_one_statement_more_whatever_is_hidden(reader, text):
+def test_nothing_found_costs_one_statement_more_whatever_is_hidden(reader):
     world.component("production/us-central/web-payments", service="api")
     world.component("production/us-central/web-secret", service="web")
-    with CaptureQueriesContext(connection) as captured:
-        search.find(reader, text)
-    assert len(captured) == (1 if text == "payments" else 2)
+    for text in ("zebra-quagga", "web-secert", "eb-secre", "web-secret", "payments"):
+        with CaptureQueriesContext(connection) as captured:
+            search.find(reader, text)
+        assert len(captured) == (1 if text == "payments" else 2), text
 
 
 def test_the_tables_that_know_all_words_are_known_at_once(reader):
@@ -175,12 +175,12 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_any_text_can_be_typed(reader, text):
-    world.component()
-    assert search.find(reader, text).total == 0
-    assert search.find(reader, text, tables=tables(text)).total == 0
-    assert list(Component.objects.visible_to(reader).search(text)) in ([], [world.component()])
+def test_any_text_can_be_typed(reader):
+    only = world.component()
+    for text in HOSTILE:
+        assert search.find(reader, text).total == 0, text
+        assert search.find(reader, text, tables=tables(text)).total == 0, text
+        assert list(Component.objects.visible_to(reader).search(text)) in ([], [only]), text
 
 
 def test_each_slip_of_a_finger_is_one_edit():

@@ -5,7 +5,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from inventory.actions.estate import change, create, write_many
-from inventory.models import Component, DataCenter, Dependency, Revision
+from inventory.models import Component, Dependency, Revision
 from inventory.writing import Stale, stored
 from portal.errors import Conflict, Denied, Invalid
 from portal.models import Event
@@ -13,12 +13,6 @@ from tests import world
 
 pytestmark = pytest.mark.django_db
 API = "production/us-central/api"
-
-
-@pytest.fixture
-def owner():
-    world.component(API)
-    return world.account("owner", "operations_owner")
 
 
 def row(name: str = "worker", **facts):
@@ -328,14 +322,3 @@ def test_whoever_is_slower_is_told_and_leaves_nothing_behind(owner, monkeypatch)
         write_many("component", [row("other"), row("worker")], by=owner)
     assert refusal.value.detail.startswith("Somebody else changed the same things")
     assert (Component.objects.filter(name="other").exists(), Event.objects.count()) == (False, events)
-
-
-def test_in_an_empty_estate_a_right_on_everything_is_enough():
-    owner = world.account("owner", "administrator")
-    for noun in ("environment", "data-center", "service"):
-        create(noun, ONE_OF_EACH[noun], by=owner)
-    made = create("component", {"slug": "staging/us-west/play", "service": "play", "kind": "app"}, by=owner)
-    assert owner.has_perm("inventory.view", made)
-    assert [row.slug for row in DataCenter.objects.visible_to(owner)] == ["us-west"]
-    with pytest.raises(Denied):
-        create("service", {"slug": "x", "name": "X"}, by=world.account("nobody"))

@@ -87,29 +87,26 @@ COST = {
 }
 
 
-@pytest.mark.parametrize("path", COST)
 @pytest.mark.parametrize("count", [1, 3])
-def test_pages_take_the_same_statements_for_one_and_three(viewer, estate, path, count):
+def test_pages_take_the_same_statements_for_one_and_three(viewer, estate, count):
     for number in range(count):
         part = world.component(f"production/us-east/part-{number}", "database", service="platform")
         world.dependency(part, estate["api"])
         world.dependency(part, estate["first"], "soft", relation="replicates")
         world.dependency(estate["api"], part, "soft")
-    found, response = queries(browser(viewer), path)
-    assert response.status_code == 200
-    assert found == COST[path]
+    client = browser(viewer)
+    for path, cost in COST.items():
+        found, response = queries(client, path)
+        assert (response.status_code, found) == (200, cost), path
 
 
-@pytest.mark.parametrize(
-    "path",
-    [*COST, "/impact/?component=production/us-central/api", "/components/production/us-central/api/impact/?export=csv"],
-)
-def test_a_foreign_component_is_nowhere(viewer, estate, path):
-    response = browser(viewer).get(path)
-    content = b"".join(response.streaming_content) if response.streaming else response.content
-    assert response.status_code == 200
-    assert b"foreign" not in content
-    assert b"staging" not in content.lower()
+def test_a_foreign_component_is_nowhere(viewer, estate):
+    client, mine = browser(viewer), "production/us-central/api"
+    for path in (*COST, f"/impact/?component={mine}", f"/components/{mine}/impact/?export=csv"):
+        response = client.get(path)
+        assert response.status_code == 200, path
+        content = response.getvalue().lower()
+        assert (b"foreign" in content, b"staging" in content) == (False, False), path
 
 
 FOREIGN = [
@@ -120,15 +117,16 @@ FOREIGN = [
 ]
 
 
-@pytest.mark.parametrize("path", FOREIGN)
-def test_what_is_foreign_or_not_there_answers_the_same(viewer, estate, path):
-    assert browser(viewer).get(path).status_code == 404
+def test_what_is_foreign_or_not_there_answers_the_same(viewer, estate):
+    client = browser(viewer)
+    assert {path: client.get(path).status_code for path in FOREIGN} == dict.fromkeys(FOREIGN, 404)
 
 
-@pytest.mark.parametrize("query", ["state=up", "page=0", "page=x", "direction=left"])
-def test_what_cannot_be_is_refused(viewer, estate, query):
-    assert browser(viewer).get(f"/components/production/us-central/api/impact/?{query}").status_code == 422
-    assert browser(viewer).get("/explorer/?hops=3").status_code == 422
+def test_what_cannot_be_is_refused(viewer, estate):
+    client = browser(viewer)
+    for query in ("state=up", "page=0", "page=x", "direction=left"):
+        assert client.get(f"/components/production/us-central/api/impact/?{query}").status_code == 422, query
+    assert client.get("/explorer/?hops=3").status_code == 422
 
 
 def test_the_list_comes_first_and_the_picture_beside_it(viewer, estate):

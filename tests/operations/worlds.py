@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -50,6 +51,7 @@ class World:
         raise NotImplementedError
 
 
+@functools.cache
 def worlds() -> dict[str, type[World]]:
     """Every app's worlds by plan kind."""
     found: dict[str, type[World]] = {}
