@@ -44,7 +44,7 @@ test_client.store_rendered_templates = _keep_the_outermost
 
 
 # What takes longest begins first, so that no worker is left with it at the end.
-LONGEST = ("lab", "stories", "sigkill", "embedded", "drivers", "passkeys", "fuzz", "structure")
+LONGEST = ("newcomer", "lab", "fuzz", "matrix", "sigkill", "stories", "embedded", "drivers", "passkeys", "structure")
 ON_THE_LAB = ("tests/lab/", "on_real_daemons", "killed_workers")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests import world
 from tests.inventory.screens import browser as signed_in
@@ -31,37 +31,43 @@ def address(tmp_path) -> Iterator[tuple[str, str]]:
         yield found, session
 
 
-def test_everything_is_found_and_opened_by_keyboard(address):
+def test_everything_is_found_and_opened_by_keyboard_and_from_a_phone(address):
     faults: list[str] = []
     with sync_playwright() as playwright:
-        page = _page(playwright, *address, faults)
-        page.goto("/status/")
-        field, options = page.get_by_role("combobox"), page.get_by_role("option")
-        page.keyboard.press("Control+k")
-        expect(field).to_be_focused()
-        expect(options.first).to_have_text("Open an incident")
-        page.keyboard.type("web-")
-        expect(options).to_have_count(7)
-        expect(options.nth(0)).to_have_attribute("aria-selected", "true")
-        page.keyboard.press("ArrowDown")
-        expect(field).to_have_attribute("aria-activedescendant", "palette-component-2")
-        page.keyboard.press("ArrowUp")
-        page.keyboard.press("ArrowUp")
-        expect(options.nth(6)).to_have_attribute("aria-selected", "true")
-        field.fill("web-secre")
-        expect(page.locator("#palette-status")).to_contain_text("Nothing that you may see")
-        page.keyboard.press("Escape")
-        expect(page.locator("#palette")).to_be_hidden()
-        page.keyboard.press("/")
-        field.fill("wbe-03")
-        expect(page.locator("#palette-status")).to_contain_text("close to it")
-        expect(options.first).to_have_attribute("aria-selected", "true")
-        page.keyboard.press("Enter")
-        page.wait_for_url("**/components/production/us-central/web-03/")
-        page.keyboard.press("Meta+k")
-        expect(options.first).to_contain_text("web-03")
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = _page(chromium, *address, faults)
+        _by_keyboard(page)
+        _from_a_phone(_page(chromium, *address, faults, width=390))
         assert faults == []
         _out_of_reach(page)
+
+
+def _by_keyboard(page: Page) -> None:
+    page.goto("/status/")
+    field, options = page.get_by_role("combobox"), page.get_by_role("option")
+    page.keyboard.press("Control+k")
+    expect(field).to_be_focused()
+    expect(options.first).to_have_text("Open an incident")
+    page.keyboard.type("web-")
+    expect(options).to_have_count(7)
+    expect(options.nth(0)).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("ArrowDown")
+    expect(field).to_have_attribute("aria-activedescendant", "palette-component-2")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
+    expect(options.nth(6)).to_have_attribute("aria-selected", "true")
+    field.fill("web-secre")
+    expect(page.locator("#palette-status")).to_contain_text("Nothing that you may see")
+    page.keyboard.press("Escape")
+    expect(page.locator("#palette")).to_be_hidden()
+    page.keyboard.press("/")
+    field.fill("wbe-03")
+    expect(page.locator("#palette-status")).to_contain_text("close to it")
+    expect(options.first).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/components/production/us-central/web-03/")
+    page.keyboard.press("Meta+k")
+    expect(options.first).to_contain_text("web-03")
 
 
 def _out_of_reach(page: Page) -> None:
@@ -74,21 +80,17 @@ def _out_of_reach(page: Page) -> None:
     expect(page.get_by_role("option")).to_have_count(7)
 
 
-def test_a_phone_has_the_field_as_well(address):
-    faults: list[str] = []
-    with sync_playwright() as playwright:
-        page = _page(playwright, *address, faults, width=390)
-        page.goto("/status/")
-        page.get_by_role("link", name="Search").click()
-        page.get_by_role("combobox").fill("web-05")
-        page.get_by_role("option", name="web-05").click()
-        page.wait_for_url("**/components/production/us-central/web-05/")
-    assert faults == []
+def _from_a_phone(page: Page) -> None:
+    """The field is there as well."""
+    page.goto("/status/")
+    page.get_by_role("link", name="Search").click()
+    page.get_by_role("combobox").fill("web-05")
+    page.get_by_role("option", name="web-05").click()
+    page.wait_for_url("**/components/production/us-central/web-05/")
 
 
-def _page(playwright: Any, base: str, session: str, faults: list[str], width: int = 1280) -> Page:
-    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-    context = browser.new_context(viewport={"width": width, "height": 900}, base_url=base)
+def _page(chromium: Browser, base: str, session: str, faults: list[str], width: int = 1280) -> Page:
+    context = chromium.new_context(viewport={"width": width, "height": 900}, base_url=base)
     context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": base}])
     context.set_default_timeout(20_000)
     page: Page = context.new_page()
