@@ -1,7 +1,7 @@
 """What kinds of components there are, and which attributes each may have: declared here once.
 
 From this table come the choices of the column, the CHECK constraint that guards attributes in the database, the form's
-fields, the catalog's schema and the API's documentation. An attribute that is not listed belongs into ``custom``.
+fields, the checks of values and the API's documentation. An attribute that is not listed belongs into ``custom``.
 A kind's ``layer`` is where pictures draw it; ``holds_data`` says that classification and provenance matter.
 """
 
@@ -56,11 +56,6 @@ class Spec:
     holds_data: bool = False
     replicated: bool = False
     """Whether production expects a second one in another data center."""
-
-    @property
-    def schema(self) -> Shape:
-        """JSON Schema (2020-12) of the attributes."""
-        return {"type": "object", "properties": self.attributes, "additionalProperties": False}
 
 
 def text(title: str, description: str = "", *, longest: int = 255) -> Shape:

@@ -21,6 +21,7 @@ from drivers.connections import Connections
 from drivers.discovery import Listing
 from inventory.actions.discovery import discover, fail
 from inventory.models import Component
+from inventory.writing.places import EVERYWHERE
 from portal import clock
 from portal.dispatch import nudge
 from portal.events import System
@@ -29,7 +30,6 @@ log = structlog.get_logger(__name__)
 DEADLINE_SECONDS = 30.0
 AT_ONCE = 8
 DRIFT = "inventory.drift"
-_EVERYWHERE = ("global", "workstation")
 
 
 class Readings:
@@ -98,7 +98,7 @@ def read_sources(data_center: str | None) -> int:
 
 def _place(key: str) -> str | None:
     center = key.split("/")[1] if key.count("/") else ""
-    return None if center in _EVERYWHERE else center
+    return None if center in EVERYWHERE else center
 
 
 def _driver(file: Connections, key: str) -> str:
