@@ -43,4 +43,4 @@ class ScopeBackend(ModelBackend):
             return set()
         held = EffectiveScope.objects.live().filter(account=user_obj.pk)
         scope = getattr(obj, "scope_id", None)
-        return set((held.filter(scope=scope) if scope else held).values_list("action", flat=True))
+        return set((held.filter(scope=scope) if scope else held).values_list("action", flat=True).distinct())

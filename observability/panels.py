@@ -10,7 +10,7 @@ from django.utils.http import urlencode
 
 from inventory.filters import FILTERS
 from inventory.models import Component, DataCenter, Environment, Service
-from observability import queries
+from observability import queries, summing
 from observability.filters import ComponentHealthFilter
 from portal import ui
 
@@ -38,27 +38,18 @@ def data_center_health(request: HttpRequest, data_center: DataCenter) -> ui.Pane
     return _health(request, "environment", "Components", data_center=data_center)
 
 
-NAMED, GROUPS = 40, 30
-"""How many components a panel names, what is not healthy first, and how many groups it has."""
-
-
-def _health(request: HttpRequest, by: str, title: str, **page: Any) -> ui.Panel | None:
+def _health(request: HttpRequest, by: summing.By, title: str, **page: Any) -> ui.Panel | None:
     """Visible components of the page's own thing, summed up ``by`` another one, the worst of them by name."""
-    groups = queries.sums(Component.objects.visible_to(request.user).filter(**page), by, NAMED)
+    groups, more = summing.sums(request.user, by, **page)
     if not groups:
         return None
-    model: Any = {"environment": Environment, "service": Service}[by]
-    names = model.objects.in_bulk(groups, field_name="slug")
     narrow = {name: obj.slug for name, obj in page.items()}
-    ordered = [
-        (names[slug], whole, f"{reverse('component-list')}?{urlencode({by: slug} | narrow)}")
-        for slug, whole in sorted(groups.items(), key=lambda group: str(names[group[0]]))
-    ]
+    listed = reverse("component-list")
     context = {
-        "groups": ordered[:GROUPS],
-        "more": ordered[GROUPS:],
-        "all": f"{reverse('component-list')}?{urlencode(narrow)}",
-        "named": any(whole.components for whole in groups.values()),
+        "groups": [(one, whole, f"{listed}?{urlencode({by: one.slug} | narrow)}") for one, whole in groups],
+        "more": more,
+        "all": f"{listed}?{urlencode(narrow)}",
+        "named": any(whole.components for _, whole in groups),
         "here": "data_center" in page,
     }
     return ui.Panel(title, "observability/health_panel.html", context, slug="health", icon="heartbeat")

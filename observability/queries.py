@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Case, Count, Min, Q, QuerySet, Value, When
+from django.db.models import QuerySet
 
 from inventory.models import Component, DataCenter, Environment, Service
-from observability.health import BADNESS, DEGRADED, DOWN, STATES, UNKNOWN, worst
-from observability.models import STALE_AFTER, ComponentHealth, Sample, shown_state
+from observability.health import DEGRADED, DOWN, STATES, UNKNOWN, worst
+from observability.models import ComponentHealth, Sample
 from portal import clock
 from portal.lifecycle import State
 from portal.ui import Panel
@@ -78,80 +78,6 @@ class Whole:
     def counts(self) -> str:
         """How many parts there are, and how many of them are in a state other than healthy."""
         return said(Counter(state_of(component) for component in self.components))
-
-
-MANY = 2000
-"""With more components than this only those that are ill are named."""
-PLACES = 6
-"""Data centers that a group names."""
-
-
-@dataclass
-class Sum:
-    """Components of a group, summed up by the database; ``places`` counts them in each data center.
-
-    ``components`` are the few that a page names: the worst first.
-    """
-
-    counted: Counter[str] = field(default_factory=Counter)
-    places: Counter[str] = field(default_factory=Counter)
-    oldest: datetime | None = None
-    versions: set[str] = field(default_factory=set)
-    components: list[Component] = field(default_factory=list)
-
-    def add(self, row: dict[str, Any]) -> None:
-        self.counted[row["shown"]] += row["count"]
-        self.places[row["data_center__name"] or "no data center"] += row["count"]
-        self.oldest = min(filter(None, (self.oldest, row["oldest"])), default=None)
-        self.versions |= {row["running"]} - {""}
-
-    @property
-    def total(self) -> int:
-        return self.counted.total()
-
-    @property
-    def where(self) -> list[tuple[str, int]]:
-        """How many there are in each data center, the most first."""
-        return self.places.most_common(PLACES)
-
-    @property
-    def elsewhere(self) -> int:
-        return max(len(self.places) - PLACES, 0)
-
-    @property
-    def running(self) -> str:
-        return ", ".join(sorted(self.versions))
-
-    @property
-    def state_info(self) -> State:
-        return STATES[worst(self.counted)]
-
-    @property
-    def counts(self) -> str:
-        return said(self.counted)
-
-
-def sums(rows: QuerySet[Component], by: str, show: int) -> dict[str, Sum]:
-    """``rows`` grouped by a field of theirs, by its slug. Two queries, however many rows there are.
-
-    Names ``show`` of them in all: what is not healthy comes first.
-    """
-    app = Q(kind=Component.Kind.APP, health__isnull=False)
-    running = Case(When(app, then="health__version"), default=Value(""))
-    known = rows.order_by().annotate(shown=shown_state(), running=running)
-    found: dict[str, Sum] = {}
-    # Grouped by version as well: an aggregate of distinct ones would sort every row.
-    keys = (f"{by}__slug", "data_center__name", "shown", "running")
-    for row in known.values(*keys).annotate(count=Count("pk"), oldest=Min("health__observed_at")):
-        found.setdefault(row[f"{by}__slug"], Sum()).add(row)
-    badness = Case(*(When(shown=state, then=Value(bad)) for state, bad in BADNESS.items()), default=Value(0))
-    joined = known.select_related("environment", "service", "data_center", "health")
-    if sum(whole.total for whole in found.values()) > MANY:  # putting all in order would cost more than it tells
-        since = clock.now() - STALE_AFTER
-        joined = joined.filter(health__state__in=(DOWN, DEGRADED), health__observed_at__gt=since)
-    for component in joined.order_by(badness.desc(), "slug")[:show] if found else ():
-        found[getattr(component, by).slug].components.append(component)
-    return found
 
 
 @dataclass

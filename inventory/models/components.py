@@ -33,6 +33,25 @@ _MOVED = f"""
 """
 """The counterpart of the rule of dependencies: a component must not leave its links behind in another environment."""
 
+# One at a time: two transactions that each add a half of a circle would not see one another. Only who makes something
+# a part waits. A deadlock that comes of it is ended by PostgreSQL and told as a conflict.
+_CIRCLES = """
+    IF EXISTS (SELECT 1 FROM {made} made WHERE made.part_of_id IS NOT NULL) THEN
+        PERFORM pg_advisory_xact_lock(hashtext('inventory_component.part_of'));
+        IF EXISTS (WITH RECURSIVE line(part, whole) AS (
+                       SELECT made.id, made.part_of_id FROM {made} made WHERE made.part_of_id IS NOT NULL
+                       UNION
+                       SELECT line.part, above.part_of_id
+                         FROM line JOIN inventory_component above ON above.id = line.whole
+                        WHERE above.part_of_id IS NOT NULL)
+                   SELECT 1 FROM line WHERE part = whole) THEN
+            RAISE EXCEPTION 'a component would be part of itself'
+                  USING ERRCODE = 'check_violation', CONSTRAINT = 'component_in_no_circle';
+        END IF;
+    END IF;
+    RETURN NULL;
+"""
+
 
 class ComponentQuerySet(Searched["Component"]):
     view_action = "inventory.view"
@@ -91,10 +110,27 @@ class Component(Declared, Labelled, Located):
                 condition=pgtrigger.AnyChange("environment"),
                 func=_MOVED,
             ),
+            pgtrigger.Trigger(
+                name="circles_made",
+                level=pgtrigger.Statement,
+                when=pgtrigger.After,
+                operation=pgtrigger.Insert,
+                referencing=pgtrigger.Referencing(new="new_rows"),
+                func=_CIRCLES.format(made="new_rows"),
+            ),
+            pgtrigger.Trigger(
+                name="circles_changed",
+                when=pgtrigger.After,
+                operation=pgtrigger.Update,
+                condition=pgtrigger.AnyChange("part_of"),
+                func=_CIRCLES.format(made="(SELECT NEW.id, NEW.part_of_id)"),
+            ),
         ]
         indexes = [
             *labelled_indexes("component"),
             models.Index(fields=["scope", "slug"], name="component_by_scope"),
+            # What pages sum up, without a look at the rows.
+            models.Index(fields=["scope", "data_center"], include=["id", "kind"], name="component_counted"),
             models.Index(fields=["kind", "slug"], name="component_by_kind"),
             models.Index(fields=["service", "slug"], name="component_by_service"),
             models.Index(fields=["data_center", "slug"], name="component_by_center"),

@@ -12,6 +12,7 @@ from django.urls import reverse
 from identity.models import EffectiveScope
 from inventory import addresses, lists
 from inventory.models import Watch
+from portal import ui
 
 EDIT, REMOVE = "inventory.edit", "inventory.remove"
 LISTED = ("server", "server-group", "network-zone", "data-center", "environment", "endpoint", "dependency")
@@ -27,7 +28,9 @@ def tools(request: HttpRequest, obj: Any) -> dict[str, Any]:
     """Context of the page of ``obj``: the buttons to change and remove it, with the reason where one is of no use."""
     held = getattr(obj, "held", None)
     if held is None:
-        held = request.user.get_all_permissions(obj)
+        # What stands in no scope is changed by whoever may do so anywhere; the navigation asks for the same.
+        scoped = getattr(obj, "scope_id", None)
+        held = request.user.get_all_permissions(obj) if scoped else ui.reader(request).held
     declared = f"The catalog “{obj.declared_by}” declares it; change it there." if obj.declared_by else ""
     buttons = []
     for right, label, icon in ((EDIT, "Edit", "pencil"), (REMOVE, "Remove", "trash")):

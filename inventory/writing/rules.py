@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db.models import F, Q
 
+from inventory import parts
 from inventory.models import CROSSING, Component, Dependency
 from inventory.writing.batch import Batch, Row
 from inventory.writing.declarations import Declaration
@@ -32,6 +33,7 @@ def check(batch: Batch) -> None:
             _once(batch, name)
     if batch.declaration.noun == "component":
         _moved(batch)
+        _circles(batch)
 
 
 def _compare(batch: Batch, row: Row) -> None:
@@ -130,6 +132,20 @@ def _once(batch: Batch, name: str) -> None:
 
 def _new(row: Row, name: str) -> bool:
     return row.current is None or name in row.changed
+
+
+def _circles(batch: Batch) -> None:
+    """Nothing is part of itself through others, of this request or stored: one query when any row becomes a part."""
+    acting = batch.acting("create", "change")
+    joining = [row for row in acting if row.values["part_of_id"] and _new(row, "part_of")]
+    if not joining:
+        return
+    whole = {part: above for part, _, above, _ in parts.wholes({row.values["part_of_id"] for row in joining})}
+    whole |= {row.id: row.values["part_of_id"] for row in acting}
+    for row in joining if (wrong := parts.circles(whole)) else ():
+        if row.id in wrong:
+            through = f"“{row.values['part_of']}” is itself, directly or through others, part of “{batch.label(row)}”."
+            batch.wrong(row, "part_of", through, "conflict")
 
 
 def _moved(batch: Batch) -> None:

@@ -20,6 +20,7 @@ AT_ONCE = 5000
 """Rows a statement; a larger one would hold its memory for longer than it saves time."""
 SENTENCES = {
     "dependency_isolated": "Environments are kept apart: this would link two of them.",
+    "component_in_no_circle": "Components would be parts of each other.",
     "component_attributes": "The attributes are not those of this kind.",
 }
 _FASTER = "Somebody else changed the same things at the same moment. Nothing was changed; look again, then repeat."

@@ -7,7 +7,7 @@ from portal.ui.acting import act
 from portal.ui.columns import Column, Label
 from portal.ui.gallery import gallery_context
 from portal.ui.icons import icon
-from portal.ui.navigation import nav, shell
+from portal.ui.navigation import nav, reader, shell
 from portal.ui.openapi import api_operations
 from portal.ui.panels import Panel, panel, panels_for
 from portal.ui.table import Table
@@ -15,5 +15,5 @@ from portal.ui.timeline import Timeline, timeline
 
 __all__ = [
     "Column", "Label", "Panel", "Table", "Timeline", "act", "api_operations", "gallery_context", "icon", "nav", "panel",
-    "panels_for", "shell", "timeline",
+    "panels_for", "reader", "shell", "timeline",
 ]  # fmt: skip

@@ -80,7 +80,7 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
     facts |= {"home": settings.OTP_WEBAUTHN_ALLOWED_ORIGINS[0]}
     if user is None or not user.is_authenticated:
         return facts
-    account = with_rights(user.pk)
+    account = reader(request)
     places = [place for entry in sorted(entries.values(), key=lambda e: (e.order, e.label))
               if (not entry.action or entry.action in account.held) and (place := _place(entry, request))]  # fmt: skip
     names = list(dict.fromkeys(place["section"] for place in places))
@@ -97,6 +97,14 @@ def address(url_name: str) -> str:
         return reverse(url_name)
     except NoReverseMatch:
         return ""
+
+
+def reader(request: HttpRequest) -> Any:
+    """Who asks, ``with_rights``: looked up once for a page, whichever of its parts needs it first."""
+    found = getattr(request, "reader_with_rights", None)
+    if found is None or found.pk != request.user.pk:
+        found = request.reader_with_rights = with_rights(request.user.pk)  # type: ignore[attr-defined]
+    return found
 
 
 def with_rights(pk: Any, **more: Any) -> Any:
