@@ -110,6 +110,8 @@ class Measuring:
             yield f"{what}, sees half", self._get(system.reads[what], it.half), TIMES
         for what, template in system.pages.items():
             yield what, self._get(template, it.person), TIMES
+        for what in system.halves:
+            yield f"{what}, sees half", self._get(system.pages[what], it.half_person), TIMES
         for what, template in system.palette.items():
             yield what, self._get(template, it.person | HTMX), TIMES
             if it.half_person:
@@ -126,6 +128,7 @@ class Measuring:
             facts = estate.record(number % len(self.it.ids) + 1)
             name = facts["name"]
             more = {"id": self.it.ids[number % len(self.it.ids)], "deep": self.it.deep, "tag": facts["tags"][0]}
+            more["link"] = self.it.links[number % len(self.it.links)] if self.it.links else ""
             more |= {"number": number % len(self.it.ids) + 1, "start": name[:-4], "slip": f"q{name}"}
             return "GET", template.format(**facts, **more).replace(" ", "%20"), None, signed
 

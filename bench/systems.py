@@ -37,15 +37,18 @@ class Running:
     processes: dict[str, psutil.Process]
     size: int
     ids: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
     deep: str = ""
 
 
 class System:
-    """Addresses are templates of a record's facts, ``id`` and ``slug``; ``deep`` is a page in the middle."""
+    """Addresses are templates of a record's facts, ``id``, ``slug`` and ``link``; ``deep`` is a page in the middle."""
 
     name = ""
     reads: dict[str, str] = {}
     pages: dict[str, str] = {}
+    halves: tuple[str, ...] = ()
+    """Pages that somebody who sees half can open whatever the record."""
     palette: dict[str, str] = {}
     written = ""
     """The table whose growth is what a created object leaves in the history."""
@@ -81,7 +84,12 @@ class Portal(System):
         "HTML list": "/components/",
         "HTML three filters": "/components/?data_center={data_center}&kind={kind}&tag={tag}",
         "HTML detail": "/components/{slug}/",
+        "HTML service": "/services/{service}/",
+        "HTML environment": "/environments/{environment}/",
+        "HTML data center": "/data-centers/{data_center}/",
+        "HTML dependency": "/dependencies/{link}/",
     }
+    halves = ("HTML list", "HTML environment", "HTML data center")
     palette = {
         "search, exact name": "/search/?q={name}",
         "search, beginning": "/search/?q={start}",
@@ -141,6 +149,7 @@ class Portal(System):
                 it.superuser, {"app": psutil.Process(web.pid), "db": psutil.Process(it.database.child.pid)}, size,
             )  # fmt: skip
             found.ids = [str(pk) for pk in self._ids(size)]
+            found.links = self._links(len(found.ids))
             yield found
         finally:
             web.terminate()
@@ -168,6 +177,11 @@ class Portal(System):
 
         rows = Component.objects.order_by("external_id").values_list("pk", flat=True)
         return list(rows[: min(size, 900)])
+
+    def _links(self, count: int) -> list[str]:
+        from inventory.models import Dependency
+
+        return [str(pk) for pk in Dependency.objects.order_by("pk").values_list("pk", flat=True)[:count]]
 
 
 class NetBox(System):

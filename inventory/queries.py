@@ -8,18 +8,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Count, Exists, F, OuterRef, Q
+from django.db.models import Count
 
 from inventory import lifecycle
-from inventory.discovery import comparing, merging
+from inventory.discovery import comparing, loading, merging
 from inventory.discovery.comparing import Declared, Difference, Link, Observed, Sighted
-from inventory.discovery.matching import Matched, Node, Point, match
+from inventory.discovery.loading import Known, Seen
+from inventory.discovery.matching import Matched, match
 from inventory.discovery.merging import Account, Verdict
-from inventory.models import Component, Dependency, DiscoveryRun, Drift, Environment, Finding, Server, Sighting
+from inventory.models import Component, DiscoveryRun, Drift, Environment, Finding, Server, Sighting
 from inventory.models.discovery import STALE_AFTER
 from portal import clock
-
-_CONCERNS = Q(connection__gt="") | Q(external_id__gt="") | Q(part_of__connection__gt="")
 
 
 @dataclass
@@ -77,29 +76,37 @@ class Estate:
         self.now, self.judging_silence = clock.now(), judging_silence
         self.sources = sources()
         self.heard = {_place(key) for key, source in self.sources.items() if not source.silent(self.now)}
-        self.components = {row.id: row for row in _components()}
+        self.covers = [(begins, key, at) for key, source in sorted(self.sources.items())
+                       for begins, at in source.covers.items()]  # fmt: skip
+        self.components = {row.id: row for row in loading.components()}
         self.environments = set(Environment.objects.values_list("slug", flat=True))
-        self.sightings = list(Sighting.objects.exclude(state=Sighting.State.GONE).defer("seen_in", "first_seen"))
-        self.points = [point_of(row) for row in self.sightings]
-        self.matched: Matched = match([node_of(row) for row in self.components.values()], self.points)
+        self.sightings = list(loading.sightings())
+        self.matched: Matched = match(list(self.components.values()), self.sightings)
         self.links: dict[Any, list[Link]] = defaultdict(list)
-        for source, target, relation, slug, environment in _dependencies(self.components):
-            self.links[source].append(Link(relation, target, slug, environment))
 
     def differences(self) -> Iterator[Difference]:
         """Everything that is seen otherwise than it is declared.
 
         Silence is only judged when the observers had time to speak: after a night without workers all are silent.
         """
-        of: dict[Any, list[tuple[Sighting, Point]]] = defaultdict(list)
-        for row, point in zip(self.sightings, self.points, strict=True):
-            of[self.matched.component.get(row.id)].append((row, point))
-        for id_, component in self.components.items():
-            yield from comparing.compare(self.declared(component), self.observed(component, of.get(id_, ())))
+        of: dict[Any, list[Seen]] = defaultdict(list)
+        for row in self.sightings:
+            of[self.matched.component.get(row.id)].append(row)
+        doubtful = [
+            component
+            for component in self.components.values()
+            if len(seen := of.get(component.id, [])) != 1 or not self._as_declared(component, seen[0])
+        ]
+        for source, target, relation, slug, environment in loading.dependencies(
+            [component.id for component in doubtful]
+        ):
+            self.links[source].append(Link(relation, target, slug, environment))
+        for component in doubtful:
+            yield from comparing.compare(self.declared(component), self.observed(component, of.get(component.id, [])))
         servers = set(Server.objects.exclude(external_id="").values_list("external_id", flat=True))
         strays = (
             row
-            for row, _ in of[None]
+            for row in of[None]
             if row.id not in self.matched.parts
             and not row.detail
             # A server is no component: its provider's id, alone or at the end of an ARN, is all that is compared.
@@ -107,116 +114,106 @@ class Estate:
         )
         yield from comparing.unmanaged(sighted(row, self.environments) for row in strays)
 
-    def declared(self, component: Any) -> Declared:
+    def _as_declared(self, component: Known, row: Seen) -> bool:
+        """Whether the only sighting of it says nothing else than is declared: what ``compare`` would find, for less.
+
+        Nearly all of a large estate is like that. When in doubt it is not.
+        """
+        if row.kind != component.kind or row.relations or self._silence(component):
+            return False
+        if sighted_in(row, self.environments) not in ("", component.environment):
+            return False
+        if row.source == component.connection and not row.key and self.sources[row.source].tells.get(row.listed):
+            return False
+        told = row.fields
+        return all(
+            name not in told or wanted is None or comparing.fits(name, wanted, told[name]["value"])
+            for name, wanted in component.declared.items()
+        )
+
+    def declared(self, component: Known) -> Declared:
         """A component as it is declared, with whether its source has spoken."""
-        should = component.connection or (node_of(component).natural and component.parent) or ""
+        should = component.connection or (component.natural and component.parent) or ""
         source = self.sources.get(should) if should else None
         looked = source is not None and source.looked_for(component)
         if not should and component.external_id:
             should, looked = self._covering(component)
-        fields = {name: value for name in ("software", "version") if (value := getattr(component, name))}
-        silent = source.silent(self.now) if source else "It was never read."
         return Declared(
             component.id,
             component.slug,
             component.kind,
-            component.environment_slug,
-            {**fields, **component.attributes},
+            component.environment,
+            component.declared,
             (*self.links.get(component.id, ()), *self._whole(component)),
             should,
             looked=looked,
-            silent=silent if component.connection and self._speaking(component.connection) else "",
+            silent=self._silence(component),
         )
 
-    def _covering(self, component: Any) -> tuple[str, bool]:
+    def _silence(self, component: Known) -> str:
+        """What is wrong when its own source has had no complete run for too long."""
+        if not component.connection or not self._speaking(component.connection):
+            return ""
+        source = self.sources.get(component.connection)
+        return source.silent(self.now) if source else "It was never read."
+
+    def _covering(self, component: Known) -> tuple[str, bool]:
         """The source that would list a component's external id, and whether it has looked since it was declared."""
-        for key, source in sorted(self.sources.items()):
-            for begins, at in source.covers.items():
-                if component.external_id.startswith(begins):
-                    return key, at >= component.created_at
+        for begins, key, at in self.covers:
+            if component.external_id.startswith(begins):
+                return key, at >= component.created_at
         return "", False
 
     def _speaking(self, connection: str) -> bool:
         """Whether others of the same place are heard: where nobody is, it is no matter of this one source."""
         return self.judging_silence and _place(connection) in self.heard
 
-    def _whole(self, component: Any) -> Iterator[Link]:
+    def _whole(self, component: Known) -> Iterator[Link]:
         """What it is part of: nobody has to declare that as a dependency as well."""
-        if component.part_of_id:
-            yield Link("part_of", component.part_of_id, "", component.environment_slug)
+        if component.part_of:
+            yield Link("part_of", component.part_of, "", component.environment)
 
-    def observed(self, component: Any, seen: Iterable[tuple[Sighting, Point]]) -> Observed:
+    def observed(self, component: Known, seen: list[Seen]) -> Observed:
         """What all sources say of a component."""
-        seen = list(seen)
-        own = [row for row, _ in seen if row.source == component.connection and not row.key]
+        own = [row for row in seen if row.source == component.connection and not row.key]
         tells = {word for row in own for word in self.sources[row.source].tells.get(row.listed, ())}
         links = tuple(self._ends(component, seen))
-        sightings = tuple(sighted(row, self.environments) for row, _ in seen)
-        return Observed(self.verdicts(component, [row for row, _ in seen]), sightings, links, frozenset(tells))
+        sightings = tuple(sighted(row, self.environments) for row in seen)
+        return Observed(self.verdicts(component, seen), sightings, links, frozenset(tells))
 
-    def verdicts(self, component: Any, rows: Iterable[Sighting]) -> dict[str, Verdict]:
+    def verdicts(self, component: Known, rows: Iterable[Seen]) -> dict[str, Verdict]:
         return merging.merge(component.kind, [account_of(row, component.connection, self.now) for row in rows])
 
-    def _ends(self, component: Any, seen: Iterable[tuple[Sighting, Point]]) -> Iterator[tuple[str, Link]]:
+    def _ends(self, component: Known, seen: list[Seen]) -> Iterator[tuple[str, Link]]:
         met = set()
-        for row, point in seen:
-            for relation, to in point.relations:
-                end = self.components.get(self.matched.end(point, to))
+        for row in seen:
+            for relation, to in row.relations:
+                end = self.components.get(self.matched.end(row, to))
                 if end is not None and end.id != component.id and (relation, end.id) not in met:
                     met.add((relation, end.id))
-                    yield row.source, Link(relation, end.id, end.slug, end.environment_slug)
+                    yield row.source, Link(relation, end.id, end.slug, end.environment)
 
 
 def _place(source: str) -> str:
     return source.rpartition("/")[0]
 
 
-def _components() -> Iterable[Any]:
-    # EXISTS: a join would need DISTINCT over whole rows.
-    seen = Exists(Sighting.objects.filter(component=OuterRef("pk")))
-    rows = Component.objects.filter(_CONCERNS | seen).order_by()
-    return rows.annotate(environment_slug=F("environment__slug"), parent=F("part_of__connection"))
-
-
-def _dependencies(components: dict[Any, Any]) -> Iterable[tuple[Any, ...]]:
-    rows = Dependency.objects.order_by().values_list(
-        "source_id", "target_id", "relation", "target__slug", "target__environment__slug"
-    )
-    return (row for row in rows.iterator(5000) if row[0] in components)
-
-
-def node_of(component: Any) -> Node:
-    """A component as matching takes it."""
-    return Node(
-        component.id,
-        component.slug,
-        component.kind,
-        component.name,
-        component.connection,
-        component.external_id,
-        component.parent or "",
-        component.attributes,
-    )
-
-
-def point_of(row: Sighting) -> Point:
-    """A sighting as matching takes it."""
-    relations = tuple((relation, to) for relation, to in row.relations)
-    told = (tuple(row.addresses), relations, tuple(row.claims), row.detail, row.component_id)
-    return Point(row.id, row.source, row.key, row.kind, row.external_id, *told)
-
-
-def account_of(row: Sighting, connection: str, now: datetime) -> Account:
+def account_of(row: Any, connection: str, now: datetime) -> Account:
     """What one source says, and whether that is old."""
     stale = row.last_seen < now - STALE_AFTER
     own = row.source == connection and not row.key
     return Account(row.source, row.driver, row.fields, row.last_seen, stale=stale, own=own)
 
 
-def sighted(row: Sighting, environments: set[str]) -> Sighted:
-    """A sighting as comparing takes it. A source may say itself which environment it is (a tag of the provider)."""
+def sighted(row: Seen, environments: set[str]) -> Sighted:
+    """A sighting as comparing takes it."""
+    return Sighted(row.id, row.source, sighted_in(row, environments), row.kind, row.name)
+
+
+def sighted_in(row: Seen, environments: set[str]) -> str:
+    """The environment it is seen in, if it is one. A source may say so itself (a tag of the provider)."""
     said = row.value("environment") or row.source.partition("/")[0]
-    return Sighted(row.id, row.source, said if said in environments else "", row.kind, row.name)
+    return said if said in environments else ""
 
 
 def fields_of(component: Component) -> dict[str, Verdict]:

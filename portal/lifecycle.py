@@ -7,7 +7,7 @@ Mermaid diagram and the generated test matrix.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -201,6 +201,28 @@ def move(obj: Any, name: str, *, by: Actor, **values: Any) -> Any:
     for key, value in values.items():
         setattr(obj, key, value)
     return obj
+
+
+def move_many(objs: Sequence[Any], name: str, *, by: Actor, **values: Any) -> None:
+    """``move`` many of one noun alike, each by compare-and-set: a statement for each version among them, or none moves.
+
+    Must be called in a transaction. For moves of the portal itself: a step-up is not asked for.
+    """
+    versions: dict[int, list[Any]] = {}
+    for obj in objs:
+        transition = obj.lifecycle[name]
+        authorize(by, transition.permission, obj)
+        versions.setdefault(obj.row_version, []).append(obj)
+    for version, same in versions.items():
+        rows = type(same[0])._base_manager.filter(
+            pk__in=[obj.pk for obj in same], state__in=transition.sources, row_version=version
+        )
+        if rows.update(state=transition.target, row_version=version + 1, **values) != len(same):
+            raise IllegalTransition("Somebody changed one of them a moment ago. Look again, then decide.")
+        for obj in same:
+            obj.state, obj.row_version = transition.target, version + 1
+            for key, value in values.items():
+                setattr(obj, key, value)
 
 
 def _refuse(obj: Any, lifecycle: Lifecycle, transition: Transition) -> None:

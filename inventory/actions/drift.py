@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import prefetch_related_objects
 
 from inventory import lifecycle
 from inventory.actions.operate import operate
@@ -17,7 +19,7 @@ from operations import lifecycle as operation_states
 from portal import clock, events
 from portal.dispatch import nudge
 from portal.errors import Conflict, Invalid
-from portal.lifecycle import Actor, authorize, move
+from portal.lifecycle import Actor, authorize, move, move_many
 
 PERMISSION = "inventory.discover"
 TOPIC = "inventory.drift"
@@ -36,17 +38,18 @@ def keep(found: Iterable[Difference], *, by: Actor) -> int:
     """
     authorize(by, PERMISSION)
     wanted = {difference.key: difference for difference in found}
-    standing = {row.key: row for row in Drift.objects.standing().select_for_update(of=("self",))}
-    fresh = [one for key, one in wanted.items() if key not in standing and one.certain]
-    changes = len(_open(fresh, by))
-    for key, row in standing.items():
-        changes += _settle(row, by) if key not in wanted else _follow(row, wanted[key], by)
+    standing = {
+        row.key: row for row in Drift.objects.standing().select_related("operation").select_for_update(of=("self",))
+    }
+    opened = _open([one for key, one in wanted.items() if key not in standing and one.certain], by)
+    ended = _settle([row for key, row in standing.items() if key not in wanted], by)
+    changes = opened + ended + _follow([(row, wanted[key]) for key, row in standing.items() if key in wanted], by)
     if changes:
         events.publish(TOPIC)
     return changes
 
 
-def _open(fresh: list[Difference], by: Actor) -> list[Drift]:
+def _open(fresh: list[Difference], by: Actor) -> int:
     components = Component.objects.in_bulk([one.component for one in fresh if one.component])
     sightings = Sighting.objects.in_bulk([one.sighting for one in fresh if one.sighting])
     rows = []
@@ -58,9 +61,9 @@ def _open(fresh: list[Difference], by: Actor) -> list[Drift]:
         row.component, row.sighting = components.get(one.component), sightings.get(one.sighting)
         rows.append(row)
     Drift.objects.bulk_create(rows, batch_size=1000)
-    for row in rows:
-        events.record("inventory.detect", row, by=by, before={"declared": row.declared}, after={"seen": row.observed})
-    return rows
+    told = ((row, {"declared": row.declared}, {"seen": row.observed}) for row in rows)
+    events.record_many("inventory.detect", told, by=by)
+    return len(rows)
 
 
 def _told(one: Difference) -> dict[str, Any]:
@@ -68,28 +71,37 @@ def _told(one: Difference) -> dict[str, Any]:
     return told | {"others": [list(other) for other in one.others]}
 
 
-def _settle(row: Drift, by: Actor) -> int:
-    move(row, "settle", by=by, settled_at=clock.now(), **UNDECIDED)
-    events.record("inventory.settle", row, by=by)
-    return 1
+def _settle(rows: list[Drift], by: Actor) -> int:
+    move_many(rows, "settle", by=by, settled_at=clock.now(), **UNDECIDED)
+    events.record_many("inventory.settle", ((row, {}, {}) for row in _named(rows)), by=by)
+    return len(rows)
 
 
-def _follow(row: Drift, now: Difference, by: Actor) -> int:
-    """Bring a standing drift up to date; returns whether it is open again."""
-    told = _told(now)
-    values_differ = (row.observed, row.declared) != (told["observed"], told["declared"])
-    if now.certain and any(getattr(row, name) != told[name] for name in _TOLD):
-        Drift.objects.filter(pk=row.pk).update(**told)
-        for name, value in told.items():
-            setattr(row, name, value)
-    if row.state == lifecycle.OPEN:
-        return 0
-    why = "Another value is seen now." if values_differ and now.certain and now.kind != "stale" else _over(row)
-    if not why:
-        return 0
-    move(row, "reopen", by=by, **UNDECIDED)
-    events.record("inventory.reopen", row, by=by, reason=why)
-    return 1
+def _named(rows: list[Drift]) -> list[Drift]:
+    """With what they are about, which their events name."""
+    prefetch_related_objects(rows, "component", "sighting")
+    return rows
+
+
+def _follow(pairs: list[tuple[Drift, Difference]], by: Actor) -> int:
+    """Bring standing drifts up to date; returns how many are open again."""
+    changed, reasons = [], defaultdict(list)
+    for row, now in pairs:
+        told = _told(now)
+        values_differ = (row.observed, row.declared) != (told["observed"], told["declared"])
+        if now.certain and any(getattr(row, name) != told[name] for name in _TOLD):
+            for name, value in told.items():
+                setattr(row, name, value)
+            changed.append(row)
+        if row.state != lifecycle.OPEN:
+            another = values_differ and now.certain and now.kind != "stale"
+            if why := "Another value is seen now." if another else _over(row):
+                reasons[why].append(row)
+    Drift.objects.bulk_update(changed, _TOLD, batch_size=1000)
+    for why, rows in reasons.items():
+        move_many(rows, "reopen", by=by, **UNDECIDED)
+        events.record_many("inventory.reopen", ((row, {}, {}) for row in _named(rows)), by=by, reason=why)
+    return sum(map(len, reasons.values()))
 
 
 def _over(row: Drift) -> str:

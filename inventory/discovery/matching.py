@@ -18,7 +18,7 @@ PREFIXES = {
 """Kind → what the key of a thing below its parent begins with, and the attribute that ends it (empty: the name)."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Node:
     """A component as far as matching needs it. ``parent`` is the connection of what it is part of."""
 
@@ -41,7 +41,7 @@ class Node:
         return f"{self.parent}#{prefix}/{own or self.name}"
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Point:
     """A sighting as far as matching needs it. ``component`` is what it was matched with before."""
 
@@ -50,9 +50,9 @@ class Point:
     key: str
     kind: str
     external_id: str = ""
-    addresses: tuple[str, ...] = ()
-    relations: tuple[tuple[str, str], ...] = ()
-    claims: tuple[str, ...] = ()
+    addresses: Sequence[str] = ()
+    relations: Sequence[Sequence[str]] = ()
+    claims: Sequence[str] = ()
     detail: bool = False
     component: Any = None
 

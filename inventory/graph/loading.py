@@ -1,8 +1,9 @@
 """Reads the graph in one statement: whole, or only the part around something.
 
-PostgreSQL numbers, joins and packs; what arrives are eight byte strings instead of 400,000 rows. The part around
-something is found by a recursive query that carries ids only: with a plain UNION it visits each once, whatever circles
-there are, and it ends at its limit.
+PostgreSQL packs columns into byte strings, seven instead of 400,000 rows, in the order of keys that its indexes have.
+What is numbered here would be joined and sorted there, for several times as much. The part around something is found by
+a recursive query that carries ids only: with a plain UNION it visits each once, whatever circles there are, and ends
+at its limit.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import uuid
 from array import array
 from collections.abc import Sequence
+from struct import iter_unpack
 from typing import Any, Literal
 
 from django.db import connection
 
-from inventory.graph.compressed import KEY, LABELS, Graph, integers, rows, turned
+from inventory.graph.compressed import HARD, KEY, LABELS, NOTHING, SOFT, Graph, integers, rows, turned
 
 Direction = Literal["down", "up"]
 """down: what fails with it. up: what could have broken it."""
@@ -27,55 +29,31 @@ _AROUND = {
 }
 
 
-def _numbered(kind: str) -> str:
-    """The ids that components have of a label, numbered from 0."""
-    return f"""
-        {kind} AS MATERIALIZED (SELECT id, (row_number() OVER () - 1)::int AS number
-                   FROM (SELECT DISTINCT {kind}_id AS id FROM node WHERE {kind}_id IS NOT NULL) used)"""  # noqa: S608 (one of LABELS)
+def _sent(column: str, send: str = "uuid_send") -> str:
+    """Every value of a column, one after the other."""
+    return f"string_agg({send}({column}), NULL)"
 
 
-def _packed(column: str, order: str) -> str:
-    return f"string_agg(int4send({column}), '' ORDER BY {order})"
-
-
+_NOBODY = f"'{uuid.UUID(int=0)}'::uuid"
 _GRAPH = f"""
-    WITH node AS MATERIALIZED (
-        SELECT id, scope_id, environment_id, service_id, data_center_id,
-               (row_number() OVER (ORDER BY id) - 1)::int AS place
-          FROM inventory_component {{nodes}}),
-    {",".join(map(_numbered, LABELS))},
-    link AS MATERIALIZED (
-        SELECT source.place AS source, target.place AS target, link.kind, link.needed, link."group"
-          FROM inventory_dependency link JOIN node source ON source.id = link.source_id
-          LEFT JOIN node target ON target.id = link.target_id),
-    spare AS MATERIALIZED (
-        SELECT source, "group", (row_number() OVER () - 1)::int AS number, count(*)::int AS members,
-               least(max(needed), count(*))::int AS needed
-          FROM link WHERE kind = 'redundant' GROUP BY source, "group"),
-    entry AS (
-        SELECT link.source, link.target,
-               CASE kind WHEN 'hard' THEN -1 WHEN 'soft' THEN -2 ELSE spare.number END AS how
-          FROM link LEFT JOIN spare ON link.kind = 'redundant'
-                                   AND spare.source = link.source AND spare."group" = link."group"
-         WHERE link.target IS NOT NULL),
-    packed_nodes AS (
-        SELECT string_agg(uuid_send(node.id), '' ORDER BY place),
-               {",".join(_packed(f"coalesce({kind}.number, -1)", "place") for kind in LABELS)}
-          FROM node {" ".join(f"LEFT JOIN {kind} ON {kind}.id = node.{kind}_id" for kind in LABELS)}),
-    packed_entries AS (
-        SELECT {",".join(_packed(column, "source, target") for column in ("source", "target", "how"))} FROM entry),
-    packed_groups AS (SELECT {",".join(_packed(column, "number") for column in ("needed", "members"))} FROM spare)
-    SELECT pg_current_snapshot()::text, packed_nodes.*, packed_entries.*, packed_groups.*,
-        {",".join(f"(SELECT array_agg(id ORDER BY number) FROM {kind})" for kind in LABELS)},
-        (SELECT array_agg(owner.tier ORDER BY service.number) FROM service
-           JOIN inventory_service owner ON owner.id = service.id)
-      FROM packed_nodes, packed_entries, packed_groups
+    SELECT pg_current_snapshot()::text, nodes.*, links.*, owners.*
+      FROM (SELECT {_sent("id")},
+                   {_sent(" || ".join(f"uuid_send(coalesce({kind}_id, {_NOBODY}))" for kind in LABELS), "")}
+              FROM (SELECT id, {",".join(f"{kind}_id" for kind in LABELS)}
+                      FROM inventory_component {{nodes}} ORDER BY id) node) nodes,
+           (SELECT {_sent("source_id")}, {_sent("target_id")},
+                   {_sent(f"CASE kind WHEN 'hard' THEN {HARD} WHEN 'soft' THEN {SOFT} ELSE 0 END", "int4send")},
+                   array_agg("group") FILTER (WHERE kind = 'redundant'),
+                   array_agg(needed) FILTER (WHERE kind = 'redundant')
+              FROM (SELECT source_id, target_id, kind, "group", needed
+                      FROM inventory_dependency {{links}} ORDER BY source_id, target_id) link) links,
+           (SELECT array_agg(id), array_agg(tier) FROM inventory_service) owners
 """  # noqa: S608 (put together from constants)
 
 
 def whole() -> Graph:
     """The graph of all components."""
-    return _read(_GRAPH.format(nodes=""), [])
+    return _read(_GRAPH.format(nodes="", links=""), [])
 
 
 def around(components: Sequence[uuid.UUID], direction: Direction) -> Graph | None:
@@ -85,7 +63,8 @@ def around(components: Sequence[uuid.UUID], direction: Direction) -> Graph | Non
     """
     if (reached := _reached(components, direction)) is None:
         return None
-    return _read(_GRAPH.format(nodes="WHERE id = ANY(%s)"), [reached])
+    query = _GRAPH.format(nodes="WHERE id = ANY(%s)", links="WHERE source_id = ANY(%s)")
+    return _read(query, [reached, reached])
 
 
 def _reached(components: Sequence[uuid.UUID], direction: Direction) -> list[uuid.UUID] | None:
@@ -105,18 +84,70 @@ def _read(query: str, values: list[Any]) -> Graph:
     with connection.cursor() as cursor:
         cursor.execute(query, values)
         snapshot, keys, *rest = cursor.fetchone()
-    count = len(LABELS)
-    labels, (owner, other, how, needed, members) = rest[:count], map(integers, rest[count : count + 5])
-    names, tiers = rest[count + 5 : -1], rest[-1]
-    size = len(keys or b"") // KEY
+    places, source, target, how, groups, needed, services, tiers = rest
+    names = _split(keys, KEY)
+    place = dict(zip(names, range(len(names)), strict=True))
+    owners, others, hows, wanted, members = _entries(place, (source, target, how), groups or (), needed or ())
+    labels, named = _labels(_split(places, KEY * len(LABELS)))
+    by_service = dict(zip(services or (), tiers or (), strict=True))
     return Graph(
-        bytes(keys or b""),
-        rows(owner, other, how, size),
-        turned(owner, other, how, size),
-        needed,
+        b"".join(names),
+        rows(owners, others, hows, len(names)),
+        turned(owners, others, hows, len(names)),
+        wanted,
         members,
-        {kind: integers(packed) for kind, packed in zip(LABELS, labels, strict=True)},
-        {kind: list(ids or ()) for kind, ids in zip(LABELS, names, strict=True)},
-        array("i", tiers or ()),
+        labels,
+        named,
+        array("i", (by_service[service] for service in named["service"])),
         snapshot,
     )
+
+
+def _split(packed: bytes | None, size: int) -> list[bytes]:
+    return [part for (part,) in iter_unpack(f"{size}s", packed or b"")]
+
+
+def _labels(places: list[bytes]) -> tuple[dict[str, array[int]], dict[str, list[uuid.UUID]]]:
+    """For each kind of label the number of every place's own, and which id a number stands for.
+
+    There are far fewer combinations than places: each is taken apart once.
+    """
+    known: dict[bytes, int] = {}
+    combined = [known.setdefault(labels, len(known)) for labels in places]
+    apart = [_split(labels, KEY) for labels in known]
+    numbers, named = {}, {}
+    for at, kind in enumerate(LABELS):
+        own: dict[bytes, int] = {uuid.UUID(int=0).bytes: NOTHING}
+        of = [own.setdefault(labels[at], len(own) - 1) for labels in apart]
+        numbers[kind] = array("i", map(of.__getitem__, combined))
+        named[kind] = [uuid.UUID(bytes=key) for key in own][1:]
+    return numbers, named
+
+
+def _entries(
+    place: dict[bytes, int], packed: tuple[bytes | None, ...], groups: Sequence[str], needed: Sequence[int]
+) -> tuple[array[int], ...]:
+    """Owner, other end and how of each entry, in that order; then how many of each group are needed, and of how many.
+
+    Groups count all their members; entries whose target is not in this part of the graph are left out.
+    """
+    source, target, how = packed
+    owners = list(map(place.__getitem__, _split(source, KEY)))
+    others = list(map(place.get, _split(target, KEY)))
+    hows = integers(how)
+    numbers: dict[tuple[int, str], int] = {}
+    wanted, members = array("i"), array("i")
+    redundant = (at for at, each in enumerate(hows) if each >= 0) if groups else ()
+    for at, group, least in zip(redundant, groups, needed, strict=True):
+        number = hows[at] = numbers.setdefault((owners[at], group), len(numbers))
+        if number == len(members):
+            wanted.append(0)
+            members.append(0)
+        members[number] += 1
+        wanted[number] = max(wanted[number], least)
+    wanted = array("i", map(min, wanted, members))
+    if None in others:
+        kept = [at for at, other in enumerate(others) if other is not None]
+        owners, others = [owners[at] for at in kept], [others[at] for at in kept]
+        hows = array("i", [hows[at] for at in kept])
+    return array("i", owners), array("i", others), hows, wanted, members  # type: ignore[arg-type]

@@ -73,7 +73,8 @@ def row_of(noun: str, key: UUID) -> dict[str, Any] | None:
 def history(noun: str, key: UUID, reader: Any, *, below: int | None = None) -> History:
     """Revisions of one thing, ``PAGE_SIZE`` a page; ``below`` is the last one of the page before.
 
-    Whoever may see the thing may see its history; names of other things stand only where ``reader`` may see those.
+    Whoever may see the thing may see its history, where it stood and what it was part of; names of other things stand
+    only where ``reader`` may see those.
     Costs the same however many revisions there are: one query for them, one for the events, one for the row, and one
     for each noun that is named.
     """

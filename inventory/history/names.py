@@ -9,7 +9,11 @@ from uuid import UUID
 
 from django.db import models
 
+from inventory.models import Revision
+
 UNSEEN = "something that you may not see"
+PLACES = {"data_center_id", "server_id", "group_id", "zone_id", "part_of_id"}
+"""Where a thing stands and what it is part of: facts about the thing, as on its page, whoever may see the other one."""
 
 
 class Names:
@@ -23,6 +27,7 @@ class Names:
         self.choices = {
             field.attname: dict(field.flatchoices) for field in model._meta.concrete_fields if field.choices
         }
+        self.places = {model for column, model in self.targets.items() if column in PLACES}
         self.known: dict[str, str] = {}
 
     def learn(self, rows: Iterable[dict[str, Any]]) -> None:
@@ -36,15 +41,15 @@ class Names:
             missing = keys - set(self.known)
             if missing:
                 self.known |= self._there(model, missing)
-        gone = set().union(*wanted.values()) - set(self.known) if wanted else set()
-        if gone:
-            self.known |= self._gone(gone)
+        for known, keys in ((True, self.places & wanted.keys()), (False, wanted.keys() - self.places)):
+            if gone := set().union(*(wanted[model] for model in keys)) - set(self.known):
+                self.known |= self._gone(gone, everybody=known)
 
     def _there(self, model: Any, keys: set[str]) -> dict[str, str]:
         rows = model._base_manager.filter(pk__in=keys)
         named = "slug" if any(field.name == "slug" for field in model._meta.fields) else "pk"
         found = {str(pk): str(name) for pk, name in rows.values_list("pk", named)}
-        if not hasattr(model._default_manager, "visible_to"):
+        if model in self.places or not hasattr(model._default_manager, "visible_to"):
             return found
         seen = {
             str(pk)
@@ -52,10 +57,11 @@ class Names:
         }
         return {key: name if key in seen else UNSEEN for key, name in found.items()}
 
-    def _gone(self, keys: set[str]) -> dict[str, str]:
+    def _gone(self, keys: set[str], *, everybody: bool) -> dict[str, str]:
         from inventory.history.removed import removed
 
-        rows = removed(self.reader).filter(object_id__in=[UUID(key) for key in keys])
+        rows = Revision.objects.filter(act=Revision.Act.DELETED) if everybody else removed(self.reader)
+        rows = rows.filter(object_id__in=[UUID(key) for key in keys])
         return {str(pk): f"{(before or {}).get('slug') or (before or {}).get('name')} (removed)"
                 for pk, before in rows.values_list("object_id", "before")}  # fmt: skip
 

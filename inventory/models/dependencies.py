@@ -92,7 +92,10 @@ class Dependency(Declared):
         ]
         indexes = [models.Index(fields=["target", "source"], name="dependency_backward")]
         constraints = [
-            models.UniqueConstraint(fields=["source", "target"], name="dependency_once"),
+            # With all that the graph reads, which then finds it in order.
+            models.UniqueConstraint(
+                fields=["source", "target"], include=["kind", "group", "needed"], name="dependency_once"
+            ),
             models.CheckConstraint(condition=~Q(source=F("target")), name="dependency_not_on_itself"),
             models.CheckConstraint(
                 condition=Q(kind="redundant", needed__isnull=False, needed__gte=1) & ~Q(group="")

@@ -30,7 +30,7 @@ def compare_estate() -> int:
     # After a night without workers every source is silent; they get the time of a few runs to speak first.
     estate = Estate(judging_silence=clock.now() - _began > STALE_AFTER)
     wanted = ((row, estate.matched.component.get(row.id)) for row in estate.sightings)
-    matched = match({row.id: component for row, component in wanted if row.component_id != component}, by=BY)
+    matched = match({row.id: component for row, component in wanted if row.component != component}, by=BY)
     return matched + keep(estate.differences(), by=BY)
 
 
