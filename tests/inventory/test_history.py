@@ -84,7 +84,7 @@ def test_pages_of_a_history_say_the_same_as_the_whole(owner, cache, monkeypatch)
 def test_a_history_costs_the_same_however_long_it_is(owner, cache, count, django_assert_num_queries):
     for number in range(count):
         change(cache, by=owner, version=str(number))
-    with django_assert_num_queries(9):  # revisions, row, events, and two for each of three nouns that are named
+    with django_assert_num_queries(8):  # revisions, row, events, the place, two for each of two nouns that are named
         history("component", cache.pk, owner)
 
 

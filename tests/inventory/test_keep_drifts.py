@@ -42,7 +42,7 @@ def test_each_step_costs_the_same_for_one_and_for_many():
     opened = (cost(one), cost(many))  # the second opens four
     changed = (cost([replace(each, observed="3") for each in many[:1]] + many[1:]),
                cost([replace(each, observed="4") for each in many]))  # fmt: skip
-    settled = (cost(many[:4]), cost([]))
+    settled = (cost([replace(each, observed="4") for each in many[:4]]), cost([]))
     assert (opened[0], changed[0], settled[0]) == (opened[1], changed[1], settled[1])
     assert Event.objects.filter(verb="inventory.detect").count() == 6
     assert Event.objects.filter(verb="inventory.settle").count() == 6

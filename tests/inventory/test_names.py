@@ -37,7 +37,7 @@ def test_its_list_page_and_file_tell_its_place(reader):
     client = browser(reader)
     columns = "slug,server.slug,part_of.slug"
     for path in (f"/components/?columns={columns}", f"/components/{API}/", "/components/?export=json"):
-        text = client.get(path).text
+        text = client.get(path).getvalue().decode()
         assert [name in text for name in (SERVER, WHOLE)] == [True, True], path
 
 
