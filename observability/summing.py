@@ -134,7 +134,7 @@ def sums(reader: Any, by: By, **page: Any) -> tuple[list[tuple[Environment | Ser
     if reader.pk is None or not reader.is_active:
         return [], 0
     (kind, thing), *_ = page.items()
-    model: type[Environment | Service] = {"environment": Environment, "service": Service}[by]
+    model: Any = {"environment": Environment, "service": Service}[by]
     where = {"by": by, "owner": model._meta.db_table, "within": "", "place": ""}
     if kind == "data_center":
         where["place"] = "AND component.data_center_id = %(thing)s"

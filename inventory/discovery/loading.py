@@ -27,7 +27,7 @@ class Known(Node):
     environment: str = ""
     software: str = ""
     version: str = ""
-    created_at: datetime | None = None
+    created_at: Any = None
     part_of: Any = None
 
     @property
@@ -61,17 +61,31 @@ def components() -> Iterator[Known]:
     told = ("pk", "slug", "kind", "name", "connection", "external_id", "parent", _text("attributes"))
     more = ("environment__slug", "software", "version", "created_at", "part_of_id")
     for *own, attributes, environment, software, version, at, whole in rows.values_list(*told, *more).iterator(5000):
-        yield Known(*own, _read(attributes), environment, software, version, at, whole)
+        facts: list[Any] = [*own, _read(attributes), environment, software, version, at, whole]
+        yield Known(*facts)
 
 
 def sightings() -> Iterator[Seen]:
     """All that is seen now."""
     rows = Sighting.objects.order_by().exclude(state=Sighting.State.GONE)
-    lists = map(_text, ("addresses", "relations", "claims"))
-    told = ("pk", "source", "key", "kind", "external_id", *lists, "detail", "component", "driver", "listed", "name")
+    lists: Any = map(_text, ("addresses", "relations", "claims"))
+    told: Any = (
+        "pk",
+        "source",
+        "key",
+        "kind",
+        "external_id",
+        *lists,
+        "detail",
+        "component",
+        "driver",
+        "listed",
+        "name",
+    )
     for row in rows.values_list(*told, _text("fields"), "last_seen").iterator(5000):
-        own, lists, rest, (fields, at) = row[:5], map(_read, row[5:8]), row[8:13], row[13:]
-        yield Seen(*own, *lists, *rest, _read(fields), at)
+        first, lists, rest, (fields, at) = row[:5], map(_read, row[5:8]), row[8:13], row[13:]
+        facts: list[Any] = [*first, *lists, *rest, _read(fields), at]
+        yield Seen(*facts)
 
 
 def _text(column: str) -> Cast:
