@@ -123,7 +123,12 @@ NOTES, CHANGES = 20, 10
 def list_views(request: HttpRequest, table: ui.Table) -> ui.Panel | None:
     """The views of a list as tabs above it, and where it opens."""
     match = request.resolver_match
-    if not (table.search or table.filterset) or match is None or match.kwargs or not request.user.is_authenticated:
+    if (
+        not (table.search or table.filterset)
+        or match is None
+        or match.captured_kwargs
+        or not request.user.is_authenticated
+    ):
         return None
     place = match.url_name or ""
     views = list(saved.of_list(place, request.user))

@@ -29,7 +29,8 @@ def lasting(query: str) -> str:
 def of_list(place: str, account: Any) -> QuerySet[SavedView]:
     """The views of the list ``place`` that ``account`` sees: its own, and those that are shared."""
     seen = Q(owner=account) | Q(shared=True)
-    return SavedView.objects.filter(seen, place=place).order_by("name", "pk")[:SHOWN]
+    rows = SavedView.objects.filter(seen, place=place).select_related("owner__person")
+    return rows.order_by("name", "pk")[:SHOWN]
 
 
 def address(view: SavedView) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.urls import reverse
 
+from inventory import lists
 from inventory.lists import saved
 from inventory.models import SavedView
 from portal.errors import Conflict
@@ -95,11 +96,33 @@ def test_two_views_of_a_list_have_two_names(viewer):
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_views_cost_a_list_one_query(viewer, count):
+def test_views_of_ones_own_and_of_others_cost_a_list_nothing_more(viewer, count):
+    client, other = browser(viewer), world.account("other", "viewer")
+    for path, place in (("/incidents/", "incident-list"), ("/servers/", "server-list")):
+        before, _ = queries(client, path)
+        for number in range(count):
+            keep(client, f"kept{number}", place=place)
+            SavedView.objects.create(owner=other, place=place, name=f"kept by other {number}", shared=True)
+        after, answer = queries(client, path)
+        assert (after, after <= 10) == (before, True), place
+        assert answer.content.decode().count(">kept") == 2 * count
+        assert answer.content.decode().count("Shared by Other") == count
+
+
+LISTS = sorted((set(lists.PLURALS) - {"component"}) | {"drift", "finding", "discovery"})
+
+
+def test_every_list_with_filters_keeps_views_at_its_own_address(viewer):
     client = browser(viewer)
-    before, _ = queries(client, "/incidents/")
-    for number in range(count):
-        keep(client, f"kept{number}", place="incident-list")
-    after, answer = queries(client, "/incidents/")
-    assert after == before
-    assert answer.content.decode().count(">kept") == count
+    saving = 'name="place" value="{}-list"'
+    for noun in LISTS:
+        place, path = f"{noun}-list", reverse(f"{noun}-list")
+        assert saving.format(noun) in client.get(path).text, noun
+        assert keep(client, f"Mine of {noun}", "q=a", place=place).status_code == 303
+        view = SavedView.objects.get(place=place)
+        assert f'aria-current="page">Mine of {noun}' in client.get(saved.address(view)).text
+        client.post(reverse("view-edit", args=[view.pk]), {"name": "First", "first": "on"})
+        opened = client.get(path)
+        assert (opened.status_code, opened["Location"]) == (303, f"{path}?q=a&view={view.pk}"), noun
+        assert client.post(reverse("view-remove", args=[view.pk]))["Location"] == f"{path}?view=all", noun
+        assert client.get(path).status_code == 200, noun
