@@ -2,7 +2,9 @@
 
 Every request is counted in the system's own PostgreSQL (pg_stat_statements: statements without those that begin and end
 transactions, and milliseconds of execution) and in the processor time of its processes, which a busy machine changes
-less than the clock. ``--system`` names what is measured (``bench.systems``), ``--size`` how much it holds.
+less than the clock. ``--system`` names what is measured (``bench.systems``), ``--size`` how much it holds; a system
+that was started elsewhere is measured once, with what it holds. Jobs that requests leave behind wait until the requests
+were counted, and are counted by themselves.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,43 +27,39 @@ import psutil
 import psycopg
 
 from bench import estate
-from bench.systems import HTMX, SYSTEMS, Portal, Running, System, fresh
+from bench.costs import Cost, Sizes, compare, tell
+from bench.stage import wait_until
+from bench.systems import SYSTEMS, Portal, Running, System, fresh
 from bench.table import show
 
 SIZES = (1_000, 100_000)
-TIMES, WARM, BATCH, BATCHES = 12, 3, 500, 4
+TIMES, WARM, BATCH = 12, 4, 500
+PATIENCE = 3600
 COUNT = """SELECT coalesce(sum(calls), 0), coalesce(sum(total_exec_time), 0) FROM pg_stat_statements
             WHERE query !~* '^(begin|commit|rollback|savepoint|release|set|show|select 1$|.*pg_stat_statements)'
-              AND query !~* 'from only .* for key share of x$'"""
-"""The last are the checks of deferred foreign keys, which PostgreSQL makes by itself when a transaction ends."""
+              AND query !~* 'from only .* for key share of x$'
+              AND userid <> current_user::regrole
+              AND dbid = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+"""Without the checks of foreign keys, which PostgreSQL makes by itself, and without what the measurement asks."""
 Ask = Callable[[int], tuple[str, str, Any, dict[str, str]]]
-
-
-@dataclass
-class Cost:
-    """What one request took, as the median of several; statements and database as their mean."""
-
-    statements: float
-    database_ms: float
-    app_ms: float
-    db_ms: float
-    ms: float
-    kilobytes: float
+Case = tuple[str, Ask, int, int]
+"""Its name, the request of each turn, and how many turns: before counting, and counted."""
 
 
 def main(options: argparse.Namespace) -> None:
-    found: dict[str, dict[int, dict[str, Cost]]] = {}
+    found: dict[str, Sizes] = {}
     kept: list[tuple[str, int, float]] = []
     for name in options.system or ["portal"]:
-        for size in options.size or SIZES:
+        sizes = options.size or SIZES
+        for size in sizes if SYSTEMS[name].filled else sizes[-1:]:
             # In a process of its own: settings name one database for as long as a process lives.
             with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as aside:
                 holds, costs, history = aside.submit(measure, name, size).result()
             found.setdefault(name, {})[holds] = costs
             kept.append((name, holds, history))
-        _tell(name, found[name])
+        tell(name, found[name], BATCH)
     show("History of each created object", ("system", "holds", "bytes"), kept)
-    _compare(found)
+    compare(found)
 
 
 def measure(name: str, size: int) -> tuple[int, dict[str, Cost], float]:
@@ -79,7 +77,7 @@ class Measuring:
 
     def __init__(self, system: System, it: Running) -> None:
         self.system, self.it = system, it
-        self.client = httpx.Client(base_url=it.base, timeout=300, headers={"Origin": it.base})
+        self.client = httpx.Client(base_url=it.base, timeout=PATIENCE, headers={"Origin": it.base})
         self.database = psycopg.connect(it.database, autocommit=True)
         self.database.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
         _until_it_answers(self.client)
@@ -87,11 +85,11 @@ class Measuring:
 
     def everything(self) -> dict[str, Cost]:
         costs = {}
-        for what, ask, times in self._cases():
+        for what, ask, warm, times in (*self._reads(), *self._writes()):
             history = self._history()
-            costs[what] = self._cost(ask, times)
+            costs[what] = self._cost(ask, warm, times)
             if what == f"create {BATCH}":
-                self.kept = (self._history() - history) / (BATCHES + 1) / BATCH
+                self.kept = (self._history() - history) / (warm + times) / BATCH
             print(f"  {self.system.name} {self.it.size:,} {what}: {costs[what]}", file=sys.stderr, flush=True)
         if isinstance(self.system, Portal):
             costs |= self._blast()
@@ -102,26 +100,34 @@ class Measuring:
         (size,) = self.database.execute("SELECT pg_total_relation_size(%s::regclass)", [self.system.written]).fetchone()
         return int(size)
 
-    def _cases(self) -> Iterator[tuple[str, Ask, int]]:
+    def _reads(self) -> Iterator[Case]:
         system, it = self.system, self.it
         for what, template in system.reads.items():
-            yield what, self._get(template, it.all), 4 if "1000" in what else TIMES
+            yield what, self._get(template, it.all), WARM, 4 if "1000" in what else TIMES
         for what in ("REST list of 50", "REST q, matches an eighth"):
-            yield f"{what}, sees half", self._get(system.reads[what], it.half), TIMES
+            yield f"{what}, sees half", self._get(system.reads[what], it.half), WARM, TIMES
         for what, template in system.pages.items():
-            yield what, self._get(template, it.person), TIMES
+            yield what, self._get(template, it.person), WARM, TIMES
         for what in system.halves:
-            yield f"{what}, sees half", self._get(system.pages[what], it.half_person), TIMES
+            yield f"{what}, sees half", self._get(system.pages[what], it.half_person), WARM, TIMES
         for what, template in system.palette.items():
-            yield what, self._get(template, it.person | HTMX), TIMES
-            if it.half_person:
-                yield f"{what}, sees half", self._get(template, it.half_person | HTMX), TIMES
-        yield "create one", lambda n: (*system.create(fresh(n)), it.all), TIMES
-        yield "change one", lambda n: (*system.change(it.ids[n], f"changed {n} {time.time()}"), it.all), TIMES
-        many = [[fresh(batch * BATCH + n) for n in range(1, BATCH + 1)] for batch in range(2 * BATCHES)]
-        yield f"create {BATCH}", lambda n: (*system.create_many(many[n % len(many)]), it.all), -BATCHES
+            yield what, self._get(template, it.person | system.fragment), WARM, TIMES
+            yield f"{what}, sees half", self._get(template, it.half_person | system.fragment), WARM, TIMES
+
+    def _writes(self) -> Iterator[Case]:
+        system, it = self.system, self.it
+        warm, batches = system.batches
+        yield "create one", lambda n: (*system.create(fresh(n)), it.all), WARM, TIMES
+        yield "change one", lambda n: (*system.change(it.ids[n], f"changed {n} {time.time()}"), it.all), WARM, TIMES
+        many = [[fresh(batch * BATCH + n) for n in range(1, BATCH + 1)] for batch in range(warm + batches)]
+        yield f"create {BATCH}", lambda n: (*system.create_many(many[n]), it.all), warm, batches
         if system.upsert_many(many[0]):
-            yield f"upsert {BATCH}", lambda n: (*(system.upsert_many(_changed(many[n], n)) or ()), it.all), -BATCHES
+            yield (
+                f"upsert {BATCH}",
+                lambda n: (*(system.upsert_many(_changed(many[n], n)) or ()), it.all),
+                warm,
+                batches,
+            )
 
     def _get(self, template: str, signed: dict[str, str]) -> Ask:
         def ask(number: int) -> tuple[str, str, Any, dict[str, str]]:
@@ -129,24 +135,58 @@ class Measuring:
             name = facts["name"]
             more = {"id": self.it.ids[number % len(self.it.ids)], "deep": self.it.deep, "tag": facts["tags"][0]}
             more["link"] = self.it.links[number % len(self.it.links)] if self.it.links else ""
+            more["middle"] = self.it.middle
             more |= {"number": number % len(self.it.ids) + 1, "start": name[:-4], "slip": f"q{name}"}
             return "GET", template.format(**facts, **more).replace(" ", "%20"), None, signed
 
         return ask
 
-    def _cost(self, ask: Ask, times: int) -> Cost:
-        warm, times = (1 if times < 0 else WARM), abs(times)
-        for number in range(warm):
-            self._send(*ask(number))
+    def _cost(self, ask: Ask, warm: int, times: int) -> Cost:
+        with ThreadPoolExecutor(WARM) as at_once:  # so that each of the web processes has seen it
+            list(at_once.map(lambda number: self._send(*ask(number)), range(warm)))
+        self._until_idle()
+        with self._jobs_held(ask(0)[0] != "GET"):
+            self.database.execute("SELECT pg_stat_statements_reset()")
+            before = self._spent()
+            took = [self._send(*ask(warm + number)) for number in range(times)]
+            spent = {name: value - before[name] for name, value in self._spent().items()}
+            calls, milliseconds = self._statements()
+        return Cost(
+            calls / times, milliseconds / times, 1000 * spent["app"] / times, 1000 * spent["db"] / times,
+            statistics.median(ms for ms, _ in took), statistics.median(size for _, size in took) / 1000,
+            self._later(times),
+        )  # fmt: skip
+
+    @contextmanager
+    def _jobs_held(self, hold: bool) -> Iterator[None]:
+        """Let no job begin during the block; the queue takes what comes."""
+        jobs = self.it.processes.get("jobs") if hold else None
+        if jobs:
+            jobs.suspend()
+        try:
+            yield
+        finally:
+            if jobs:
+                jobs.resume()
+
+    def _later(self, times: int) -> tuple[float, float]:
+        if "jobs" not in self.it.processes:
+            return 0, 0
         self.database.execute("SELECT pg_stat_statements_reset()")
         before = self._spent()
-        took = [self._send(*ask(warm + number)) for number in range(times)]
-        spent = {name: value - before[name] for name, value in self._spent().items()}
+        self._until_idle()
+        seconds = sum(value - before[name] for name, value in self._spent().items())
+        return self._statements()[0] / times, 1000 * seconds / times
+
+    def _until_idle(self) -> None:
+        """Return when no job waits or runs."""
+        if query := self.system.waiting:
+            wait_until(lambda: not self.database.execute(query).fetchone()[0], "jobs never ended", PATIENCE, pause=0.5)
+
+    def _statements(self) -> tuple[float, float]:
+        """Statements since the last reset, and their milliseconds."""
         calls, milliseconds = self.database.execute(COUNT).fetchone() or (0, 0)
-        return Cost(
-            float(calls) / times, float(milliseconds) / times, 1000 * spent["app"] / times, 1000 * spent["db"] / times,
-            statistics.median(ms for ms, _ in took), statistics.median(size for _, size in took) / 1000,
-        )  # fmt: skip
+        return float(calls), float(milliseconds)
 
     def _send(self, method: str, path: str, body: Any, headers: dict[str, str]) -> tuple[float, int]:
         begun = time.perf_counter()
@@ -216,41 +256,3 @@ def _processor(process: psutil.Process) -> float:
             continue
         total += spent.user + spent.system
     return float(total)
-
-
-HEAD = ("", "statements", "database ms", "CPU ms app", "CPU ms db", "ms", "kB")
-
-
-def _tell(name: str, sizes: dict[int, dict[str, Cost]]) -> None:
-    for size, costs in sizes.items():
-        rows = [(what, c.statements, c.database_ms, c.app_ms, c.db_ms, c.ms, c.kilobytes) for what, c in costs.items()]
-        show(f"{name}, {size:,} components", HEAD, rows)
-        many = {what: c for what, c in costs.items() if str(BATCH) in what}
-        rows = [(what, 1000 * BATCH / c.ms, c.statements / BATCH) for what, c in many.items()]
-        show(f"{name}, {size:,}: written in batches of {BATCH}", ("", "objects/s", "statements each"), rows)
-    if len(sizes) > 1:
-        small, large = min(sizes), max(sizes)
-        less, more = sizes[small], sizes[large]
-        rows = [
-            (what, _ratio(more[what].database_ms, one.database_ms), _ratio(more[what].app_ms + more[what].db_ms,
-             one.app_ms + one.db_ms), _ratio(more[what].ms, one.ms))
-            for what, one in less.items()
-        ]  # fmt: skip
-        show(f"{name}: {large:,} against {small:,}", ("", "database", "CPU", "ms"), rows)
-
-
-def _compare(found: dict[str, dict[int, dict[str, Cost]]]) -> None:
-    """What the first system takes of what each other one takes, at the largest size of both."""
-    (first, sizes), *others = found.items()
-    own = sizes[max(sizes)]
-    for name, theirs in others:
-        peer = theirs[max(theirs)]
-        rows = [
-            (what, _ratio(own[what].app_ms + own[what].db_ms, c.app_ms + c.db_ms), own[what].statements, c.statements)
-            for what, c in peer.items() if what in own
-        ]  # fmt: skip
-        show(f"{first} against {name}", ("", "CPU", f"statements {first}", f"statements {name}"), rows)
-
-
-def _ratio(one: float, other: float) -> float | str:
-    return one / other if other else "–"

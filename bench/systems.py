@@ -20,8 +20,7 @@ import psutil
 import psycopg
 
 from bench import estate
-
-HTMX = {"HX-Request": "true", "HX-Target": "palette-results"}
+from bench.netbox_inside import STATES
 
 
 @dataclass
@@ -39,10 +38,11 @@ class Running:
     ids: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     deep: str = ""
+    middle: str = ""
 
 
 class System:
-    """Addresses are templates of a record's facts, ``id``, ``slug`` and ``link``; ``deep`` is a page in the middle."""
+    """Addresses are templates of a record's facts, ``id``, ``slug`` and ``link``; ``deep``, ``middle``: the middle."""
 
     name = ""
     reads: dict[str, str] = {}
@@ -52,6 +52,16 @@ class System:
     palette: dict[str, str] = {}
     written = ""
     """The table whose growth is what a created object leaves in the history."""
+    filled = False
+    """Whether ``running`` fills it with as much as asked; one that was started elsewhere holds what it holds."""
+    batches = (1, 4)
+    """How many batches are written: before counting, and counted."""
+    fragment: dict[str, str] = {}
+    """Headers by which a search asks for less than a whole page."""
+    waiting = ""
+    """A query for the number of jobs that wait or run."""
+    same: dict[str, str] = {}
+    """Cases that are compared with another system's case of another name."""
 
     def create(self, facts: dict[str, Any]) -> tuple[str, str, Any]:
         raise NotImplementedError
@@ -70,6 +80,8 @@ class Portal(System):
     """This portal. ``make up`` starts one web process; here are two, as behind a load balancer."""
 
     name = "portal"
+    filled = True
+    fragment = {"HX-Request": "true", "HX-Target": "palette-results"}
     reads = {
         "REST list of 50": "/api/v1/components/?limit=50",
         "REST list of 1000": "/api/v1/components/?limit=1000",
@@ -89,7 +101,7 @@ class Portal(System):
         "HTML data center": "/data-centers/{data_center}/",
         "HTML dependency": "/dependencies/{link}/",
     }
-    halves = ("HTML list", "HTML environment", "HTML data center")
+    halves = ("HTML list", "HTML three filters", "HTML environment", "HTML data center")
     palette = {
         "search, exact name": "/search/?q={name}",
         "search, beginning": "/search/?q={start}",
@@ -185,10 +197,10 @@ class Portal(System):
 
 
 class NetBox(System):
-    """NetBox 4.x, devices being its objects. It is not started here.
+    """NetBox 4.x, devices being its objects. It is not started here (``bench.netbox`` does).
 
-    ``BENCH_NETBOX`` names a file of JSON that says where it answers (base, token, half_token, cookie, database; app and
-    db: process numbers) and how many devices it has (size).
+    ``BENCH_NETBOX`` names a file of JSON that says where it answers (base, database), how to sign in (token, cookie,
+    half_token, half_cookie), its process numbers (app, db, and jobs if any) and how many devices it has (size).
     """
 
     name = "netbox"
@@ -196,6 +208,7 @@ class NetBox(System):
         "REST list of 50": "/api/dcim/devices/?limit=50",
         "REST list of 1000": "/api/dcim/devices/?limit=1000",
         "REST page in the middle": "{deep}",
+        "REST page in the middle, by key": "/api/dcim/devices/?limit=50&start={middle}",
         "REST three filters": "/api/dcim/devices/?limit=50&site={data_center}&role={role}&tag={tag}",
         "REST q, exact name": "/api/dcim/devices/?limit=50&q={name}",
         "REST q, matches an eighth": "/api/dcim/devices/?limit=50&q=web",
@@ -206,11 +219,17 @@ class NetBox(System):
         "HTML three filters": "/dcim/devices/?per_page=50&site={data_center}&role={role}&tag={tag}",
         "HTML detail": "/dcim/devices/{id}/",
     }
+    halves = ("HTML list", "HTML three filters")
     palette = {
         "search, exact name": "/search/?q={name}",
+        "search, beginning": "/search/?q={start}",
         "search, matches an eighth": "/search/?q=web",
+        "search, matches all": "/search/?q=inventory",
         "search, nothing": "/search/?q=zebra-quagga",
     }
+    batches = (0, 1)
+    waiting = "SELECT count(*) FROM core_job WHERE status IN ('pending', 'running')"
+    same = {"REST page in the middle, by key": "REST page in the middle"}
     written = "core_objectchange"
     types = "model-01"
 
@@ -229,6 +248,7 @@ class NetBox(System):
             "name": facts["name"], "site": {"slug": facts["data_center"]}, "role": {"slug": facts["role"]},
             "device_type": {"slug": self.types}, "tenant": {"slug": facts["team"]}, "serial": facts["external_id"],
             "tags": [{"slug": tag} for tag in facts["tags"]], "description": facts["description"],
+            "status": STATES[facts["status"]], "custom_fields": facts["custom"],
         }  # fmt: skip
 
     @contextmanager
@@ -236,14 +256,15 @@ class NetBox(System):
         import httpx
 
         said = json.loads(Path(os.environ["BENCH_NETBOX"]).read_text())
-        sign = {name: {"Authorization": f"Bearer {said[name]}"} for name in ("token", "half_token")}
-        person = {"Cookie": said["cookie"]}
-        processes = {name: psutil.Process(said[name]) for name in ("app", "db")}
-        found = Running(
-            said["base"], sign["token"], sign["half_token"], person, {}, said["database"], processes, said["size"]
-        )
-        rows = httpx.get(f"{found.base}/api/dcim/devices/?limit=900&brief=true", headers=found.all, timeout=300).json()
-        found.ids = [str(row["id"]) for row in rows["results"]]
+        tokens = [{"Authorization": f"Bearer {said[name]}"} for name in ("token", "half_token")]
+        cookies = [{"Cookie": said[name]} for name in ("cookie", "half_cookie")]
+        processes = {name: psutil.Process(said[name]) for name in ("app", "db", "jobs") if name in said}
+        found = Running(said["base"], *tokens, *cookies, said["database"], processes, said["size"])
+        path = f"{found.base}/api/dcim/devices/?brief=true&ordering=id"
+        with httpx.Client(headers=found.all, timeout=300) as client:
+            found.ids = [str(row["id"]) for row in client.get(f"{path}&limit=900").json()["results"]]
+            (row,) = client.get(f"{path}&limit=1&offset={found.size // 2}").json()["results"]
+        found.middle = str(row["id"])
         found.deep = f"/api/dcim/devices/?limit=50&offset={found.size // 2}"
         yield found
 
