@@ -89,6 +89,11 @@ class Portal(System):
         "REST three filters": "/api/v1/components/?limit=50&data_center={data_center}&kind={kind}&tag={tag}",
         "REST q, exact name": "/api/v1/components/?limit=50&q={name}",
         "REST q, matches an eighth": "/api/v1/components/?limit=50&q=web",
+        "REST q, two words": "/api/v1/components/?limit=50&q=web {data_center}",
+        "REST name contains": "/api/v1/components/?limit=50&name__contains={name}",
+        "REST attribute": "/api/v1/components/?limit=50&attributes.encrypted=true",
+        "REST sorted by service": "/api/v1/components/?limit=50&sort=-service",
+        "REST dependencies": "/api/v1/dependencies/?limit=50&environment={environment}&kind=soft",
         "REST detail": "/api/v1/components/{id}/",
         "REST search": "/api/v1/search/?q={name}",
     }
@@ -100,6 +105,8 @@ class Portal(System):
         "HTML environment": "/environments/{environment}/",
         "HTML data center": "/data-centers/{data_center}/",
         "HTML dependency": "/dependencies/{link}/",
+        "HTML dependencies": "/dependencies/",
+        "HTML dependencies, q": "/dependencies/?q={name}",
     }
     halves = ("HTML list", "HTML three filters", "HTML environment", "HTML data center")
     palette = {

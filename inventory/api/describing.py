@@ -9,21 +9,20 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework import serializers
 from rest_framework.fields import CharField, Field, IntegerField, JSONField
 
-from inventory.api.narrowing import known
 from inventory.api.reading import LARGEST_PAGE, PAGE
 from inventory.api.shapes import address, row_schema
+from inventory.filters import Filter, filters
 from inventory.writing import declaration
 from portal.api import REFUSALS, Problem
 
 _TEXT, _WHOLE, _TRUTH = OpenApiTypes.STR, OpenApiTypes.INT, OpenApiTypes.BOOL
+_TYPES = {"number": OpenApiTypes.NUMBER, "instant": OpenApiTypes.DATETIME, "truth": _TRUTH}
 _MATCH = OpenApiParameter("If-Match", _TEXT, "header", description="The `ETag` that was read; 412 when it is outdated.")
 KEY = OpenApiParameter("Idempotency-Key", _TEXT, "header", description="Sent again, the request changes nothing.")
 _DRY = OpenApiParameter("dry_run", _TRUTH, description="Only tell what would change.")
 
 
 def _listing(noun: str) -> list[OpenApiParameter]:
-    names = [name for name in known(noun) if "<" not in name]
-    endings = "Also with `__in`, `__contains`, `__startswith`, `__gte`, `__lte`, `__isnull`, as its type has them."
     return [
         *_shape(noun),
         OpenApiParameter("q", _TEXT, description="Search."),
@@ -32,8 +31,19 @@ def _listing(noun: str) -> list[OpenApiParameter]:
         OpenApiParameter("after", _TEXT, description="As `next` has it."),
         OpenApiParameter("before", _TEXT, description="As `previous` has it."),
         OpenApiParameter("count", _TRUTH, description="Also count what matches, up to 10,000."),
-        *(OpenApiParameter(name, _TEXT, description=endings) for name in names),
+        *(_filter(own) for own in filters(noun).values()),
     ]
+
+
+def _filter(own: Filter) -> OpenApiParameter:
+    """One name to narrow by. It may be given several times."""
+    kind: Any = _TYPES.get(own.type, _TEXT)
+    values = [value for value, _ in own.choices] or None
+    endings = ", ".join(f"`__{ending}`" for ending in own.endings if ending)
+    said = [f"Slug of the {own.noun.replace('-', ' ')}."] if own.noun else []
+    said += ["Several: any of them." if own.name != "tag" else "Several: all of them."]
+    said += [f"Also with {endings}."] if endings else []
+    return OpenApiParameter(own.name, kind, enum=values, many=True, description=" ".join(said))
 
 
 def _shape(noun: str) -> list[OpenApiParameter]:

@@ -6,23 +6,20 @@ expanded. Pages go by keyset: ``after`` and ``before`` name the row that a page 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpResponse, QueryDict
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
-from identity.scoping import among
-from inventory.api.narrowing import narrow
-from inventory.api.shapes import columns, listed
-from inventory.models import NOUNS
-from inventory.writing import VIEW, declaration
+from inventory.api.shapes import listed
+from inventory.filters import narrowing, search, sortable, visible
+from inventory.writing import declaration
 from portal.ui.keyset import Keyset
 
 PAGE, LARGEST_PAGE, COUNT_LIMIT, LONGEST_SEARCH = 50, 1000, 10_000, 200
@@ -43,7 +40,7 @@ class Shape:
     @property
     def paths(self) -> list[str]:
         """What is read from the database."""
-        known = columns(self.noun)
+        known = declaration(self.noun).paths
         return [*(known[name] for name in self.fields), *(f"{name}_id" for name in self.expand)]
 
     def rows(self, found: Iterable[Sequence[Any]], reader: Any) -> list[Row]:
@@ -55,9 +52,9 @@ class Shape:
 
 def shape(noun: str, query: QueryDict) -> Shape:
     """What ``?fields=`` and ``?expand=`` ask for."""
-    known, references = columns(noun), declaration(noun).references
-    fields = _names(query, "fields", known) or tuple(known)
-    expand = _names(query, "expand", references)
+    known = declaration(noun)
+    fields = _names(query, "fields", known.paths) or tuple(known.paths)
+    expand = _names(query, "expand", known.references)
     return Shape(noun, (*fields, *(name for name in expand if name not in fields)), expand)
 
 
@@ -90,31 +87,21 @@ def _others(reference: Any, keys: set[UUID], reader: Any) -> dict[UUID, Row]:
         return {}
     if reference.noun == "team":
         return {row["id"]: row for row in reference.model.objects.filter(pk__in=keys).values("id", "slug", "name")}
-    other = Shape(reference.noun, tuple(columns(reference.noun)))
+    other = Shape(reference.noun, tuple(declaration(reference.noun).paths))
     seen: Any = reference.model._default_manager
     rows = seen.visible_to(reader).filter(pk__in=keys).order_by().values_list(*other.paths)
     return {row["id"]: row for row in other.rows(rows, reader)}
-
-
-SCOPES = {"endpoint": ("component__scope",), "dependency": ("source__scope", "target__scope")}
-"""Paths to the scopes that must be visible, where a noun has none of its own."""
-
-
-def visible(noun: str, reader: Any) -> QuerySet[Any]:
-    """Every row of ``noun`` that ``reader`` may see. Asks for the keys of his scopes first."""
-    rows: Any = NOUNS[noun]._default_manager
-    scope = declaration(noun).scope
-    found = among(rows.all(), reader, VIEW, *SCOPES.get(noun, ("scope",))) if scope and reader.pk else None
-    return rows.visible_to(reader) if found is None else found
 
 
 def page(noun: str, request: Request) -> dict[str, Any]:
     """One page of a list: ``next``, ``previous``, ``results``, and ``count`` when it is asked for."""
     query, reader = request.query_params, request.user
     shaped, limit = shape(noun, query), _limit(query)
-    rows = narrow(noun, visible(noun, reader), query, OWN, reader)
+    rows = _narrowed(noun, visible(noun, reader), query, reader)
     if text := query.get("q", "").strip():
-        rows = _searched(noun, rows, text)
+        if "\x00" in text or len(text) > LONGEST_SEARCH:
+            raise ValidationError({"q": ["The search text is too long or has characters that no text has."]})
+        rows = search(noun, reader, rows, text)
     keyset = Keyset(rows, _sort(noun, query), "slug")
     width = len(paths := shaped.paths)
     found, earlier, later = _window(keyset, query, paths, limit)
@@ -126,6 +113,14 @@ def page(noun: str, request: Request) -> dict[str, Any]:
         "results": results,
     }
     return _counted(rows) | answer if query.get("count") == "true" else answer
+
+
+def _narrowed(noun: str, rows: QuerySet[Any], query: QueryDict, reader: Any) -> QuerySet[Any]:
+    """``rows`` that fit every parameter of ``query`` but the list's own. Faults are named all at once."""
+    found, faults = narrowing(noun, query, [name for name in query if name not in OWN], reader)
+    if faults:
+        raise ValidationError(faults)
+    return rows.filter(found) if found else rows
 
 
 def _window(keyset: Keyset, query: QueryDict, paths: list[str], limit: int) -> tuple[list[Any], bool, bool]:
@@ -157,26 +152,13 @@ def _limit(query: QueryDict) -> int:
 
 def _sort(noun: str, query: QueryDict) -> str:
     """The order: what was asked for, otherwise by slug; by key where there is none, which an index gives."""
-    known = columns(noun)
+    known = declaration(noun).paths
     name = query.get("sort") or ("slug" if "slug" in known else "id")
     field = name.removeprefix("-")
-    sortable = [each for each in known if each not in ("tags", "custom", "attributes")]
-    if field not in sortable:
-        raise ValidationError({"sort": [f"The list cannot be sorted by “{field[:80]}”. Known: {listed(sortable)}."]})
+    if field not in sortable(noun):
+        said = f"The list cannot be sorted by “{field[:80]}”. Known: {listed(sortable(noun))}."
+        raise ValidationError({"sort": [said]})
     return name.replace(field, known[field])
-
-
-def _searched(noun: str, rows: Any, text: str) -> QuerySet[Any]:
-    """Rows that hold ``text``: by the noun's own search, if it has one, otherwise anywhere in its names."""
-    if "\x00" in text or len(text) > LONGEST_SEARCH:
-        raise ValidationError({"q": ["The search text is too long or has characters that no text has."]})
-    if hasattr(rows, "search"):
-        found: QuerySet[Any] = rows.search(text)
-        return found
-    known = declaration(noun)
-    names: list[str] = [name for name in ("slug", "name") if name in known.fields]
-    names += [f"{name}__slug" for name in known.key if name in known.references]
-    return rows.filter(functools.reduce(Q.__or__, (Q((f"{name}__icontains", text)) for name in names)))
 
 
 def _address(request: Request, name: str, token: str) -> str:

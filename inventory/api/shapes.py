@@ -13,19 +13,7 @@ from typing import Any
 from inventory.kinds import KINDS
 from inventory.writing import Declaration, declaration
 
-KEPT = ("declared_by", "revision", "created_at", "updated_at")
-"""What nobody writes. Sent along with what is written, ``revision`` is compared and the others are passed over."""
 Schema = dict[str, Any]
-
-
-@functools.cache
-def columns(noun: str) -> dict[str, str]:
-    """Name → path in the database of everything that a row shows."""
-    known = declaration(noun)
-    first = ["slug", "name"] if "slug" in known.fields else []
-    plain = [name for name in known.fields if name not in first]
-    named = {name: f"{name}__slug" for name in known.references}
-    return {"id": "id"} | {name: name for name in first} | named | {name: name for name in (*plain, *KEPT)}
 
 
 def address(noun: str) -> str:

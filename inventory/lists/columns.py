@@ -123,7 +123,7 @@ COLUMNS: dict[str, list[Column]] = {
         _of("service", "Service", minor=True),
         Column("environment.slug", "Environment", sort=False, extra=True),
         Column("data_center.slug", "Data center", sort=False, extra=True),
-        Column("status", "Status", sort=False, extra=True),
+        Column("status", "Status", extra=True),
         Column("server.slug", "Server", sort=False, extra=True),
         Column("part_of.slug", "Part of", sort=False, extra=True),
         Column("software", "Software", sort=False, extra=True),
@@ -134,7 +134,7 @@ COLUMNS: dict[str, list[Column]] = {
         Column("attributes", "Attributes", value=_attributes, sort=False, extra=True),
         _TAGS,
         _DECLARED,
-        _UPDATED,
+        Column("updated_at", "Changed", kind="instant", extra=True),
     ],
     "endpoint": [
         Column("component.slug", "Component", sort="component__slug", link=True),
@@ -160,11 +160,3 @@ COLUMNS: dict[str, list[Column]] = {
         _DECLARED,
     ],
 }
-SEARCHED: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(PLURALS, ("slug", "name")),
-    "component": ("slug", "name", "endpoint"),
-    "server": ("slug", "name", "external_id"),
-    "endpoint": ("component__slug", "name", "host"),
-    "dependency": ("source__slug", "target__slug"),
-}
-"""Where ``?q=`` looks."""

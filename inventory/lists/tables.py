@@ -6,43 +6,22 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
 from identity.models import EffectiveScope
-from inventory.filters import FILTERS
-from inventory.lists.columns import COLUMNS, ORDER, PLURALS, SEARCHED
+from inventory.filters import ListFilters, search, visible
+from inventory.lists.columns import COLUMNS, ORDER, PLURALS
 from inventory.lists.files import FILES
-from inventory.models import NOUNS, Component
-from inventory.models.searched import Searched
 from portal import ui
 from portal.ui import Column
 from portal.ui.keyset import Keyset
 
-FEW = 1000
+COUNTED = {"endpoint": 1_000, "dependency": 1_000}
+"""Where each row is only seen with others, so that counting takes far more than showing: how far that goes."""
 BULK = {"inventory.edit": ("Edit", "edit"), "inventory.remove": ("Remove", "remove")}
 """Right → what may be done with it to many rows: label, and verb in the address."""
-
-
-def search(noun: str, reader: Any, rows: QuerySet[Any], text: str) -> QuerySet[Any]:
-    """The rows that ``text`` finds: of what there is much of by the words of the search, of the rest by any part."""
-    if isinstance(rows, Searched):
-        return rows.search(text)
-    if noun == "dependency":
-        ends: Any = Component.objects.visible_to(reader).search(text).order_by().values_list("pk", flat=True)
-        few = list(ends[:FEW])
-        if len(few) < FEW:  # named keys lead straight to their links; a subquery would be joined with all of them
-            ends = few
-        return rows.filter(Q(source__in=ends) | Q(target__in=ends))
-    return rows.filter(functools.reduce(Q.__or__, (Q((f"{name}__icontains", text)) for name in SEARCHED[noun])))
-
-
-def visible(noun: str, reader: Any) -> QuerySet[Any]:
-    """Every row of ``noun`` that ``reader`` may see."""
-    rows: Any = NOUNS[noun]._default_manager
-    found: QuerySet[Any] = rows.visible_to(reader)
-    return found
 
 
 class Listing(ui.Table):
@@ -52,7 +31,12 @@ class Listing(ui.Table):
         self, request: HttpRequest, noun: str, rows: QuerySet[Any], columns: Sequence[Column], **facts: Any
     ) -> None:
         self.noun = noun
-        own: dict[str, Any] = {"filterset": FILTERS[noun], "caption": PLURALS[noun], "files": FILES}
+        self.count_limit = COUNTED.get(noun, self.count_limit)
+        own: dict[str, Any] = {
+            "filterset": functools.partial(ListFilters, noun),
+            "caption": PLURALS[noun],
+            "files": FILES,
+        }
         facts = own | {"order": ORDER[noun]} | facts
         super().__init__(request, rows, columns, search=functools.partial(search, noun, request.user), **facts)
 

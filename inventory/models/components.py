@@ -16,7 +16,8 @@ from inventory.models.base import (
     Declared,
     Labelled,
     Located,
-    labelled_indexes,
+    filtered,
+    located_indexes,
     triggers,
 )
 from inventory.models.places import NetworkZone, Server
@@ -127,16 +128,16 @@ class Component(Declared, Labelled, Located):
             ),
         ]
         indexes = [
-            *labelled_indexes("component"),
-            models.Index(fields=["scope", "slug"], name="component_by_scope"),
+            filtered(
+                "component", "tags", "kind", "status", "data_center", "environment", "service", "software", "version",
+                "classification", "provenance", "declared_by", "custom", "attributes",
+            ),
+            *located_indexes("component", "kind", "status"),
+            models.Index(fields=["updated_at", "slug"], name="component_by_change"),
             # What pages sum up, without a look at the rows.
             models.Index(fields=["scope", "data_center"], include=["id", "kind"], name="component_counted"),
-            models.Index(fields=["kind", "slug"], name="component_by_kind"),
-            models.Index(fields=["service", "slug"], name="component_by_service"),
-            models.Index(fields=["data_center", "slug"], name="component_by_center"),
-            models.Index(fields=["environment", "slug"], name="component_by_environment"),
             *searched_indexes("component"),
-        ]
+        ]  # fmt: skip
         constraints = [
             models.CheckConstraint(
                 condition=RawSQL(kinds.attributes_check(), [], output_field=models.BooleanField()),

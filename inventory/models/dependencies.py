@@ -10,7 +10,7 @@ from django.db.models import F, Q
 from django.urls import reverse
 
 from identity.scoping import ScopedQuerySet, visible
-from inventory.models.base import APART, CROSSING_SQL, Declared, triggers
+from inventory.models.base import APART, CROSSING_SQL, Declared, filtered, triggers
 from inventory.models.components import Component
 
 _ISOLATED = f"""
@@ -71,8 +71,8 @@ class Dependency(Declared):
         SYNC = "sync", "Synchronous"
         ASYNC = "async", "Asynchronous"
 
-    source = models.ForeignKey(Component, on_delete=models.CASCADE, related_name="needs")
-    target = models.ForeignKey(Component, on_delete=models.CASCADE, related_name="needed_by")
+    source = models.ForeignKey(Component, on_delete=models.CASCADE, related_name="needs", db_index=False)
+    target = models.ForeignKey(Component, on_delete=models.CASCADE, related_name="needed_by", db_index=False)
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.HARD)
     relation = models.CharField(max_length=16, choices=Relation.choices, default=Relation.USES)
     group = models.SlugField(max_length=64, blank=True, db_index=False)
@@ -90,7 +90,10 @@ class Dependency(Declared):
             _isolated(pgtrigger.Insert, pgtrigger.Referencing(new="new_rows")),
             _isolated(pgtrigger.Update, pgtrigger.Referencing(new="new_rows")),
         ]
-        indexes = [models.Index(fields=["target", "source"], name="dependency_backward")]
+        indexes = [
+            models.Index(fields=["target", "source"], name="dependency_backward"),
+            filtered("dependency", "kind", "relation", "mode", "protocol", "declared_by"),
+        ]
         constraints = [
             # With all that the graph reads, which then finds it in order.
             models.UniqueConstraint(

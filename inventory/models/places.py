@@ -15,6 +15,7 @@ from inventory.models.base import (
     Located,
     held,
     labelled_indexes,
+    located_indexes,
     triggers,
     where,
 )
@@ -150,7 +151,7 @@ class ServerGroup(Declared, Labelled, Located):
     class Meta:
         ordering = ["slug"]
         triggers = triggers("server-group")
-        indexes = labelled_indexes("servergroup")
+        indexes = [*labelled_indexes("servergroup"), *located_indexes("servergroup")]
         constraints = [
             models.CheckConstraint(condition=Q(most=None) | Q(most__gte=models.F("least")), name="server_group_size")
         ]
@@ -205,8 +206,8 @@ class Server(Declared, Labelled, Located):
         triggers = triggers("server")
         indexes = [
             *labelled_indexes("server"),
+            *located_indexes("server", "kind", "status"),
             *searched_indexes("server"),
-            models.Index(fields=["scope", "slug"], name="server_by_scope"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["external_id"], condition=~Q(external_id=""), name="server_external_once")

@@ -19,7 +19,12 @@ def searched_indexes(noun: str) -> list[models.Index]:
     """What finds names that begin so, and what stands within words, in a table of any size."""
     return [
         models.Index(Collate(Lower("name"), "C"), name=f"{noun}_by_name"),
-        GinIndex(OpClass(Upper("slug"), name="gin_trgm_ops"), name=f"{noun}_within", gin_pending_list_limit=PENDING),
+        GinIndex(
+            OpClass(Upper("slug"), name="gin_trgm_ops"),
+            OpClass(Upper("name"), name="gin_trgm_ops"),
+            name=f"{noun}_within",
+            gin_pending_list_limit=PENDING,
+        ),
     ]
 
 

@@ -13,7 +13,9 @@ from inventory.models import NOUNS, Declared
 from inventory.models.base import Located
 from inventory.writing.fields import Field, Wrong, field_of
 
-KEPT = ("id", "revision", "declared_by", "created_at", "updated_at", "scope")
+SENT_ALONG = ("declared_by", "revision", "created_at", "updated_at")
+"""What nobody writes. Sent along with what is written, ``revision`` is compared and the others are passed over."""
+KEPT = ("id", *SENT_ALONG, "scope")
 """Columns that nobody writes by hand. Rows may hold the first five, as they were read."""
 ARROW, HASH = " → ", "#"
 """What joins the ends of a dependency, and a component with its endpoint, in keys."""
@@ -82,6 +84,19 @@ class Declaration:
         """What a new row must say, after places were completed."""
         own = [name for name, field in self.fields.items() if field.required]
         return (*(name for name, reference in self.references.items() if reference.required), *own)
+
+    @functools.cached_property
+    def paths(self) -> dict[str, str]:
+        """Name → path in the database of everything that is read of a row."""
+        first = ["slug", "name"] if "slug" in self.fields else []
+        plain = [name for name in self.fields if name not in first]
+        named = {name: f"{name}__slug" for name in self.references}
+        return {"id": "id"} | {name: name for name in first} | named | {name: name for name in (*plain, *SENT_ALONG)}
+
+    @functools.cached_property
+    def held(self) -> frozenset[str]:
+        """Fields that hold several values: tags, attributes, custom fields."""
+        return frozenset(name for name, field in self.fields.items() if field.type in ("list", "object"))
 
     @property
     def stands_by(self) -> str:

@@ -11,9 +11,10 @@ from django.urls import reverse
 from django.utils.http import urlencode
 from django.views.decorators.http import require_GET
 
+from inventory.filters import ListFilters
 from inventory.models import Component, Dependency, Environment
 from observability import queries
-from observability.filters import MatrixFilter
+from observability.filters import MATRIX
 from observability.forms import ExplorerForm, PageForm
 from observability.matrix import matrix as services_by_environment
 from observability.pictures import centers, figure
@@ -134,7 +135,8 @@ def data_center_map(request: HttpRequest) -> HttpResponse:
 @require_GET
 def matrix(request: HttpRequest) -> HttpResponse:
     """Environment × service: the worst health, how many, versions, and what other apps have to say about the cell."""
-    narrowed = MatrixFilter(request.GET, queryset=Component.objects.visible_to(request.user), request=request)
+    seen = Component.objects.visible_to(request.user)
+    narrowed = ListFilters("component", request.GET, queryset=seen, request=request, shown=MATRIX)
     number = PageForm(request.GET).asked()["page"]
     if not narrowed.is_valid():
         raise Invalid("The matrix cannot be narrowed by that.")

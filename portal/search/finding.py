@@ -6,7 +6,7 @@ for only when that finds nothing that the reader may see. So what somebody may n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -21,7 +21,7 @@ from portal.search.sources import Offer, Offers, Source, known, registry
 from portal.search.words import LEAST_PREFIX, NEAR, Matches, Near, Query, edits, guess, neighbours, read
 
 EXACT, BEGINS, WORDS, INSIDE, ALIKE, GUESSED, NEARBY = range(7)
-SHOWN, LEAST_INSIDE, KEPT = 6, 3, 512
+SHOWN, LEAST_INSIDE, KEPT, FEW = 6, 3, 512, 300
 Limb = QuerySet[Any, Any]
 Row = tuple[Any, ...]
 DIRECTLY = f"""WITH found (rank, kind, key, title, detail, name) AS MATERIALIZED ({{}})
@@ -105,22 +105,45 @@ def which(text: str) -> RawSQL:
 
 
 def matching[R: QuerySet[Any, Any]](rows: R, text: str, *, words: str = "pk", inside: str = "") -> R:
-    """``rows`` with every word of ``text`` (the last may be a beginning), or with ``text`` within column ``inside``.
+    """``rows`` that ``text`` means, see ``understood``.
 
-    When none matches, those with one slip in a word, or words alike; to know that costs a statement of its own. Limit
-    to what the reader may see first: what is hidden must not decide how the text is understood.
+    Limit to what the reader may see first: what is hidden must not decide how the text is understood.
     """
     query = read(text)
     if not query.words:
         return rows.none() if query.text else rows
-    fits = Q(**{f"{inside}__icontains": query.text}) if inside else Q()
-    found = rows.filter(fits | Q(Matches(words, Value(query.tsquery))))
-    if found.order_by().exists():
-        return found
-    with connection.cursor() as cursor:
-        cursor.execute(NEAR, neighbours(query))
-        slips = guess(query, cursor.fetchall())
-    return rows.filter(Matches(words, Value(slips[1]))) if slips else found
+    return rows.filter(understood(rows, query, words=words, inside=inside)(""))
+
+
+def understood(rows: QuerySet[Any, Any], query: Query, *, words: str, inside: str = "") -> Callable[[str], Q]:
+    """How ``rows`` understand ``query``, as a condition for a given path to them ("source__"; "" for themselves).
+
+    Every word (the last may be a beginning), else the text within ``inside``: one statement; else slips: two more. They
+    bring the keys of a few rows, because PostgreSQL takes matches to be spread evenly over the order of a list.
+    """
+
+    def worded(tsquery: str) -> Callable[[str], Q]:
+        dear = len(query.words) > 1
+        return lambda path: Q(Matches(f"{path}{words}", Value(tsquery), by_index=dear and not path))
+
+    within = [lambda path: Q((f"{path}{inside}__icontains", query.text))] if inside else []
+    if not (found := _first_way(rows.order_by(), [worded(query.tsquery), *within])):
+        with connection.cursor() as cursor:
+            cursor.execute(NEAR, neighbours(query))
+            slips = guess(query, cursor.fetchall())
+        found = _first_way(rows.order_by(), [worded(slips[1])]) if slips else None
+    return found or (lambda path: Q((f"{path}pk__in", ())))
+
+
+def _first_way(rows: QuerySet[Any, Any], ways: list[Callable[[str], Q]]) -> Callable[[str], Q] | None:
+    """The first of ``ways`` in which rows fit; when they are few, by their keys. One query."""
+    limbs = []
+    for place, way in enumerate(ways):
+        fitting = rows.filter(way(""), ~Exists(rows.filter(ways[0]("")))) if place else rows.filter(way(""))
+        limbs.append(fitting.annotate(way_taken=Value(place)).values_list("way_taken", "pk")[: FEW + 1])
+    found = list(limbs[0].union(*limbs[1:], all=True).order_by() if len(limbs) > 1 else limbs[0])
+    keys = [key for _, key in found[: FEW + 1]]
+    return None if not found else ways[found[0][0]] if len(found) > FEW else lambda path: Q((f"{path}pk__in", keys))
 
 
 def named(user: Any, wanted: list[tuple[str, str]]) -> list[Hit]:

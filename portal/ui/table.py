@@ -41,6 +41,7 @@ class Table:
     """
 
     partial = "components/table.html#rows"
+    count_limit = COUNT_LIMIT
 
     def __init__(
         self,
@@ -128,13 +129,13 @@ class Table:
 
     @functools.cached_property
     def total(self) -> int:
-        """How many rows match, counted up to ``COUNT_LIMIT`` + 1."""
+        """How many rows match, counted up to ``count_limit`` + 1."""
         rows = self.matching
-        return rows.order_by()[: COUNT_LIMIT + 1].count() if isinstance(rows, QuerySet) else len(rows)
+        return rows.order_by()[: self.count_limit + 1].count() if isinstance(rows, QuerySet) else len(rows)
 
     @property
     def total_label(self) -> str:
-        return f"{COUNT_LIMIT:,}+" if self.total > COUNT_LIMIT else f"{self.total:,}"
+        return f"{self.count_limit:,}+" if self.total > self.count_limit else f"{self.total:,}"
 
     @functools.cached_property
     def _window(self) -> tuple[int, list[Any], str, str]:

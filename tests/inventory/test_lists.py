@@ -10,8 +10,10 @@ import pytest
 import yaml
 from django.urls import reverse
 
+from inventory.filters import sortable
 from inventory.lists import COLUMNS
 from inventory.models import NOUNS, Component, NetworkZone, Server, ServerGroup, Service
+from inventory.writing import declaration
 from tests import world
 from tests.inventory.screens import browser, queries
 
@@ -117,7 +119,7 @@ def test_filters_name_rows_by_slug_and_refuse_what_is_foreign(viewer):
     client = browser(viewer)
     page = client.get("/servers/?environment=production&group=production/us-central/group1").content.decode()
     assert "production/us-central/server1" in page
-    assert "Select a valid choice" in client.get("/servers/?environment=staging").content.decode()
+    assert "There is no environment “staging”." in client.get("/servers/?environment=staging").content.decode()
 
 
 def test_a_list_carries_no_rows_of_others_as_options(viewer):
@@ -161,3 +163,22 @@ def test_the_page_of_one_thing(viewer, noun):
     assert (
         browser(world.account("stranger", "viewer", ("staging", "api"))).get(obj.get_absolute_url()).status_code == 404
     )
+
+
+@pytest.mark.parametrize("noun", sorted(LISTS))
+def test_screens_sort_only_by_what_the_api_sorts_by(noun):
+    known = declaration(noun).paths
+    paths = {known[name] for name in sortable(noun)} | {"owner__name"}
+    assert {column.sort_field for column in COLUMNS[noun] if column.sort_field} <= paths
+
+
+def test_a_filter_that_the_form_does_not_have_is_there_when_the_address_names_it(viewer):
+    estate(1)
+    client = browser(viewer)
+    page = client.get("/components/").content.decode()
+    assert 'name="version"' not in page
+    assert '<a href="?version=">Version</a>' in page
+    page = client.get("/components/?version=7&tag=a&tag=b").content.decode()
+    assert 'name="version" value="7"' in page
+    assert page.count('name="tag"') == 2
+    assert ">Version</a>" not in page

@@ -7,11 +7,14 @@ import psycopg
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from drf_spectacular.generators import SchemaGenerator
 
 from identity import idempotency
 from identity.models import AnsweredRequest
-from inventory.filters import ComponentFilter, DataCenterFilter, DependencyFilter, EnvironmentFilter, ServiceFilter
-from inventory.models import NOUNS, Component, Dependency, Server
+from inventory import lists
+from inventory.api.shapes import address
+from inventory.filters import SHOWN, filters
+from inventory.models import NOUNS, Component, Dependency, Server, Service
 from portal.models import Event
 from tests import world
 from tests.inventory.test_write import ONE_OF_EACH
@@ -159,6 +162,7 @@ def estate(owner):
     world.component("production/us-east/database", "database", service="api", attributes={"encrypted": True})
     world.component("staging/us-central/api", custom={"cost": 3, "note": "x"}, name="Staging API")
     world.dependency(Component.objects.get(slug=API), Component.objects.get(kind="cache"))
+    Service.objects.filter(slug="api").update(owner=world.team("core"), tags=["fast"])
 
 
 NARROWED = [
@@ -205,23 +209,62 @@ def test_an_unknown_filter_names_the_known_ones(ask):
     ]
 
 
-@pytest.mark.parametrize(
-    ("address", "filterset"),
-    [("data-centers", DataCenterFilter), ("environments", EnvironmentFilter), ("services", ServiceFilter),
-     ("components", ComponentFilter), ("dependencies", DependencyFilter)],
-)  # fmt: skip
-def test_filters_are_those_of_the_screens(ask, owner, rf, estate, address, filterset):
-    values = {"slug": "api", "role": "primary", "kind": {"environments": "staging", "components": "cache",
-              "dependencies": "hard"}.get(address), "tier": "1", "owner": "core", "environment": "production",
-              "service": "api", "data_center": "us-east", "source": API, "target": "production/us-central/cache",
-              "tag": "fast", "status": "active", "relation": "uses"}  # fmt: skip
-    rows = filterset._meta.model.objects.visible_to(owner)
-    for name in filterset.base_filters:
-        request = rf.get("/", {name: values[name]})
+VALUES = {"slug": API, "role": "primary", "tier": "1", "owner": "core", "environment": "production", "service": "api",
+          "data_center": "us-east", "source": API, "target": "production/us-central/cache", "tag": "fast",
+          "status": "active", "relation": "uses", "kind": "cache", "health": "unknown"}  # fmt: skip
+SPECIAL = {"environment": {"kind": "staging", "slug": "staging"}, "dependency": {"kind": "hard"},
+           "service": {"slug": "api"}, "data-center": {"slug": "us-east"}}  # fmt: skip
+
+
+@pytest.fixture
+def screen(owner, rf):
+    """The list of a noun as the screen makes it."""
+
+    def made(noun, query):
+        request = rf.get(f"/?{query}")
         request.user = owner
-        shown = filterset(request.GET, queryset=rows, request=request).qs
-        told = ask("get", f"{address}/?{name}={values[name]}&limit=1000").json()["results"]
-        assert {each["id"] for each in told} == {str(each.pk) for each in shown}, name
+        return lists.table(request, noun)
+
+    return made
+
+
+@pytest.mark.parametrize("noun", ["data-center", "environment", "service", "component", "dependency"])
+def test_filters_are_those_of_the_screens(ask, estate, screen, noun):
+    for name in SHOWN[noun]:
+        value = SPECIAL.get(noun, {}).get(name) or VALUES[name]
+        told = ask("get", f"{address(noun)}/?{name}={value}&limit=1000").json()["results"]
+        assert {each["id"] for each in told} == {str(each.pk) for each in screen(noun, f"{name}={value}").matching}
+        assert told, name
+
+
+@pytest.mark.parametrize("query", ["kind=cache&kind=database", "name__contains=sta", "tag=fast&tag=blue", "tier=1",
+                                   "provenance__empty=true&environment=staging", "custom.cost=3", "version=&kind=cache",
+                                   "server__isnull=true", "health=unknown&health=down"])  # fmt: skip
+def test_what_an_address_names_means_the_same_everywhere(ask, estate, screen, query):
+    told = {each["id"] for each in ask("get", f"{ROOT}?{query}").json()["results"]}
+    assert told == {str(each.pk) for each in screen("component", query).matching} != set()
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_what_makes_no_sense_is_told_in_the_same_words_everywhere(ask, screen, noun):
+    query = "&".join([*(f"{name}=%00" for name in filters(noun)), "kind__colour=1"])
+    told, shown = ask("get", f"{address(noun)}/?{query}"), screen(noun, query)
+    assert told.status_code == 400
+    faults = told.json()["fields"]
+    assert faults.keys() >= filters(noun).keys()
+    assert {name: said for name, said in faults.items() if name in shown.filterset.form.fields} == {
+        name: list(said) for name, said in shown.filterset.form.errors.items()
+    }
+    assert (shown.filterset.is_valid(), list(shown.matching)) == (False, [])
+
+
+def test_the_schema_describes_every_filter():
+    schema = SchemaGenerator().get_schema(request=None, public=True)
+    for noun in NOUNS:
+        described = {each["name"]: each for each in schema["paths"][f"/api/v1/{address(noun)}/"]["get"]["parameters"]}
+        assert described.keys() >= filters(noun).keys()
+        for own in filters(noun).values():
+            assert described[own.name]["schema"]["items"].get("enum", []) == sorted(v for v, _ in own.choices), own.name
 
 
 def test_pages_go_both_ways_and_know_where_they_end(ask):
