@@ -63,5 +63,6 @@ class Portal:
         return done.stdout
 
     def mails(self) -> list[str]:
-        """The texts of all mails that left, oldest first."""
-        return [path.read_text() for path in sorted((self.folder / "mail").glob("*"))]
+        """The texts of all mails that left, oldest first; one that is just being written is not there yet."""
+        texts = [path.read_text() for path in sorted((self.folder / "mail").glob("*"))]
+        return [text for text in texts if text]

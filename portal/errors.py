@@ -61,6 +61,13 @@ class Invalid(Refused):
     title = "Invalid input"
 
 
+class WrongMethod(Refused):
+    """The address does not take this HTTP method."""
+
+    status = 405
+    title = "Not to be opened like this"
+
+
 def out_of_range(error: Exception) -> Invalid:
     """What PostgreSQL cannot keep or compare, such as an instant 22 hours east of Greenwich (SQLSTATE class 22)."""
     return Invalid("A value lies outside of what can be kept.", [str(error).partition("\n")[0]])

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import structlog
 from django.conf import settings
 from django.db import DataError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.shortcuts import render
-from django.urls import reverse
+from django.urls import is_valid_path, reverse
 from django.utils.cache import patch_vary_headers
 from django.utils.http import urlencode
 from django.views import defaults
@@ -21,7 +21,7 @@ from rest_framework.exceptions import APIException, ParseError
 from uuid_utils.compat import uuid7
 
 from portal import events
-from portal.errors import Denied, Refused, StepUpRequired, out_of_range
+from portal.errors import Denied, Refused, StepUpRequired, WrongMethod, out_of_range
 from portal.ui.panels import panels_for
 from portal.ui.table import Table
 
@@ -81,15 +81,18 @@ def go(request: HttpRequest, url: str) -> HttpResponse:
     return HttpResponse(status=303, headers={"Location": url})
 
 
-def refused(request: HttpRequest, error: Refused) -> HttpResponse:
-    """The refusal as a page (or as problem JSON for a client that asks for JSON), naming everything missing."""
+def refused(request: HttpRequest, error: Refused, back: str = "/") -> HttpResponse:
+    """The refusal as a page (or as problem JSON for a client that asks for JSON), naming everything missing.
+
+    ``back``: where the page leads.
+    """
     if document := _document(request, error):
         return document
     if isinstance(error, StepUpRequired) and request.user.is_authenticated:
-        back = request.headers.get("HX-Current-URL") if request.method != "GET" else request.get_full_path()
-        back = urlsplit(back or request.META.get("HTTP_REFERER", "/"))._replace(scheme="", netloc="").geturl()
-        return go(request, f"{reverse('step-up')}?{urlencode({'next': back})}")
-    response = page(request, "refused.html", {"error": error}, status=error.status)
+        here = request.headers.get("HX-Current-URL") if request.method != "GET" else request.get_full_path()
+        here = urlsplit(here or request.META.get("HTTP_REFERER", "/"))._replace(scheme="", netloc="").geturl()
+        return go(request, f"{reverse('step-up')}?{urlencode({'next': here})}")
+    response = page(request, "refused.html", {"error": error, "back": back}, status=error.status)
     if getattr(request, "htmx", None):
         # htmx swaps no refusal in; the page tells it as a message.
         response["HX-Trigger"] = json.dumps({"refused": {"detail": " ".join([error.detail, *error.problems])}})
@@ -105,6 +108,24 @@ def _document(request: HttpRequest, error: Exception) -> HttpResponse | None:
     answer = problem(error, {})
     assert answer is not None
     return JsonResponse(answer.data, status=answer.status_code, content_type=PROBLEM)
+
+
+def not_allowed(request: HttpRequest, answer: HttpResponseNotAllowed) -> HttpResponse:
+    """A method that the address does not take, such as a form's address typed by hand: a page that leads back."""
+    detail = "Nothing is shown at this address: it only takes what a form sends."
+    if request.method not in SAFE_METHODS:
+        detail = "Nothing can be sent to this address: it only shows something."
+    response = refused(request, WrongMethod(detail), back=above(request.path))
+    response["Allow"] = answer["Allow"]
+    return response
+
+
+def above(path: str) -> str:
+    """The nearest page above ``path``: of ``/catalog/apply/`` it is ``/catalog/``."""
+    while path := path.rstrip("/").rpartition("/")[0]:
+        if is_valid_path(f"{path}/"):
+            return f"{path}/"
+    return "/"
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -168,13 +189,14 @@ def _foreign() -> Refused:
 
 
 class RefusalMiddleware:
-    """Turns a ``Refused`` that leaves a view into its answer. Nothing else catches them."""
+    """Turns a ``Refused`` that leaves a view into its answer, and a bare 405. Nothing else catches them."""
 
     def __init__(self, get_response: Next) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
+        response = self.get_response(request)
+        return not_allowed(request, response) if isinstance(response, HttpResponseNotAllowed) else response
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         if isinstance(error, DataError):

@@ -6,6 +6,7 @@ text into numbers: whoever reads files does that first, by ``Field.type``.
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 from collections.abc import Callable, Collection
@@ -26,6 +27,8 @@ WORD = r"^[-a-zA-Z0-9_]+\Z"
 URL = r"^(https?://\S+)?\Z"
 MOST_TAGS = 50
 MOST_CUSTOM = 64
+NAMED = 10
+"""How many choices a sentence names."""
 LONGEST_CUSTOM = 16_384
 """Bytes of all custom fields of one thing as JSON."""
 _SAID = {
@@ -95,12 +98,18 @@ def _storable(value: str) -> None:
 def choice(values: Collection[str], *, blank: bool = False) -> Check:
     """One of ``values``."""
     known = frozenset(values) | ({""} if blank else frozenset())
-    named = ", ".join(values)
+    more = f", … (and {len(values) - NAMED} more)" if len(values) > NAMED else ""
+    named = ", ".join(list(values)[:NAMED]) + more
 
     def check(value: Any) -> str:
-        if type(value) is not str or value not in known:
-            raise Wrong(f"This must be one of {named}.")
-        return value
+        if type(value) is str and value in known:
+            return value
+        if type(value) is not str or not value:
+            raise Wrong(f"This must be one of: {named}.")
+        _storable(value)
+        near = difflib.get_close_matches(value[:80].lower(), values, 1, 0.75)
+        meant = f" Did you mean “{near[0]}”?" if near else ""
+        raise Wrong(f"This is “{value[:80]}”, which is none of: {named}.{meant}")
 
     return check
 

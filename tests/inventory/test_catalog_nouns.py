@@ -81,12 +81,12 @@ SPOILT = {
         "      manager: pm2\n      processes: many\n",
         "8: “processes” must be a whole number.",
     ),
-    "attribute out of its choices": (ROW % ", attributes: {manager: cron}", "2: “manager” must be one of pm2, php-fpm, "
-                                     "systemd, container."),
+    "attribute out of its choices": (ROW % ", attributes: {manager: cron}", "2: “manager” is “cron”, which is none "
+                                     "of: pm2, php-fpm, systemd, container."),
     "attribute out of range": (ROW % ", attributes: {processes: 0}", "2: “processes” must be between 1 and 10000."),
-    "status": (ROW % ", status: gone", "2: “status” must be one of planned, active, retiring, retired."),
-    "classification": (ROW % ", classification: secret", "2: “classification” must be one of public, internal, "
-                       "confidential, restricted."),
+    "status": (ROW % ", status: gone", "2: “status” is “gone”, which is none of: planned, active, retiring, retired."),
+    "classification": (ROW % ", classification: secret", "2: “classification” is “secret”, which is none of: public, "
+                       "internal, confidential, restricted."),
     "unknown server": (ROW % ", server: staging/us-central/web-9", "2: There is no server “staging/us-central/web-9”."),
     "unknown whole": (ROW % ", part_of: staging/us-central/x", "2: There is no component “staging/us-central/x”."),
     "whole of another environment": (
@@ -141,7 +141,7 @@ SPOILT = {
         "4: All of the group “x” must say the same “needed”.",
     ),
     "relation": ("dependencies:\n  production/global/cdn:\n    production/us-central/api: {relation: likes}\n",
-                 "3: “relation” must be one of uses, routes, runs_on, replicates, observes, copies."),
+                 "3: “relation” is “likes”, which is none of: uses, routes, runs_on, replicates, observes, copies."),
     "field of a dependency": ("dependencies:\n  production/global/cdn:\n    production/us-central/api: {weight: 1}\n",
                               "3: There is no “weight” here. Known: description, group, kind, mode, needed, protocol, "
                               "relation."),

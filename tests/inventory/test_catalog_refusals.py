@@ -44,7 +44,8 @@ SPOILT = {
     "lacking key": ("components:\n  staging/us-central/api: {name: API, kind: app}\n",
                     "2: “staging/us-central/api” lacks “service”."),
     "wrong choice": (ROW.replace("kind: app", "kind: ap") % "",
-                     f"2: “kind” must be one of {', '.join(Component.Kind.values)}."),
+                     f"2: “kind” is “ap”, which is none of: {', '.join(Component.Kind.values[:10])}, … (and "
+                     f"{len(Component.Kind) - 10} more). Did you mean “app”?"),
     "number for text": (ROW.replace("name: API", "name: 7") % "", "2: “name” must be text, in quotes."),
     "list for mapping": ("components: [1]\n", "1: “components” must be a mapping."),
     "row is text": ("components:\n  staging/us-central/api: yes\n", "2: “staging/us-central/api” must be a mapping."),
@@ -74,7 +75,7 @@ SPOILT = {
     "unknown source": ("dependencies:\n  production/global/cdm: {production/global/cdn: soft}\n",
                        "2: There is no component “production/global/cdm”."),
     "wrong kind of dependency": ("dependencies:\n  production/global/cdn:\n    production/us-central/api: firm\n",
-                                 "3: “production/us-central/api” must be one of hard, soft, redundant."),
+                                 "3: “production/us-central/api” is “firm”, which is none of: hard, soft, redundant."),
     "needs itself": ("dependencies:\n  production/global/cdn:\n    production/global/cdn: hard\n",
                      "3: Nothing depends on itself."),
     "staging points at production": (ROW % ", connection: production/us-central/api",

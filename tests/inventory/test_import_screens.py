@@ -49,7 +49,7 @@ def test_rows_may_be_pasted_and_what_is_wrong_is_shown(owner):
     carry_imports()
     page = client.get(one["Location"]).text
     assert "2 problems" in page
-    assert "This must be one of" in page
+    assert "This is “engine”, which is none of: " in page
     for wrong in ({**facts, "text": ""}, {**facts, "noun": "thing"}, {**facts, "text": " \n"}):
         assert client.post("/imports/upload/", wrong).status_code == 422
     assert Import.objects.count() == 1

@@ -79,10 +79,13 @@ def test_every_mistake_of_every_row_is_told(owner):
         7,
         row("nul", description="a\x00b", custom={"a": ["\ud800"]}),
         row("Upper Case"),
+        row("half", kind="app\x00"),
+        row("near", kind="databse", classification=7),
     ]
+    kinds = f"{', '.join(Component.Kind.values[:10])}, … (and {len(Component.Kind) - 10} more)"
     assert refused(Invalid, "component", rows, owner) == [
         (0, "colour", "There is no such field."),
-        (0, "kind", f"This must be one of {', '.join(Component.Kind.values)}."),
+        (0, "kind", f"This is “engine”, which is none of: {kinds}."),
         (1, "environment", "This is needed."),
         (1, "name", "This is needed."),
         (1, "service", "This is needed."),
@@ -100,6 +103,9 @@ def test_every_mistake_of_every_row_is_told(owner):
         (8, "description", "Text must not hold the character NUL."),
         (9, "slug", "“production/us-central/Upper Case” must be environment/data-center/name, in lower-case letters, "
          "digits and hyphens."),
+        (10, "kind", "Text must not hold the character NUL."),
+        (11, "classification", "This must be one of: public, internal, confidential, restricted."),
+        (11, "kind", f"This is “databse”, which is none of: {kinds}. Did you mean “database”?"),
     ]  # fmt: skip
     assert Component.objects.count() == 1
     assert Event.objects.count() == 0

@@ -27,6 +27,11 @@ def sampled() -> list[Any]:
     return kinds
 
 
+def deadly() -> list[Any]:
+    """Every kind. Death is the engine's to survive, and that acts repeat is proved of each: only one plan is short."""
+    return [pytest.param(kind, marks=() if kind == "inventory.reload" else pytest.mark.long) for kind in KINDS]
+
+
 class Broken(Exception):
     """A failure seeded into an act."""
 
@@ -143,7 +148,7 @@ def test_the_unwinding_is_repeatable(kind):
 
 
 @pytest.mark.parametrize("verb", ["do", "undo"])
-@pytest.mark.parametrize("kind", sampled())
+@pytest.mark.parametrize("kind", deadly())
 def test_a_worker_that_dies_anywhere_leaves_nothing_half_done(kind, verb):
     last = _last(kind) if verb == "undo" else 0
     for moment, position in points(kind):

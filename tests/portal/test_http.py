@@ -78,6 +78,30 @@ def test_the_error_pages_are_ours(reader):
     assert "There is nothing here that you may see." in answer.content.decode()
 
 
+KEY = "01a216d7-686e-776d-957d-9f0145da611c"
+ABOVE = {
+    "/catalog/apply/": "/catalog/",
+    f"/catalog/drafts/{KEY}/apply/": f"/catalog/drafts/{KEY}/",
+    f"/views/{KEY}/remove/": f"/views/{KEY}/",
+    "/estate/server/edit/": "/",
+    "/views/save/": "/",
+    "/watched/see/": "/watched/",
+    "/search/visited/": "/search/",
+    "/sign-out/": "/",
+}
+
+
+def test_the_address_of_a_form_leads_back_when_it_is_opened(reader):
+    for path, back in ABOVE.items():
+        answer = reader.get(path)
+        assert (answer.status_code, answer["Allow"]) == (405, "POST"), path
+        assert "it only takes what a form sends" in answer.text, path
+        assert f'<a class="btn" href="{back}">' in answer.text, path
+    sent = reader.post("/catalog/")
+    assert (sent.status_code, sent["Allow"]) == (405, "GET")
+    assert "it only shows something" in sent.text
+
+
 def test_a_refusal_names_everything_that_is_missing_and_escapes_it(reader):
     request = RequestFactory().get("/")
     answer = refused(request, Conflict("Not yet.", ["No owner.", "<b>No</b> post-mortem."], {"note": ["Too short."]}))
