@@ -13,8 +13,7 @@ from portal.models import Event
 from tests import world
 from tests.identity.door import PASSWORD
 from tests.need import need
-
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync", "--no-first-run"]
+from tests.stories.browser import ARGUMENTS
 
 
 @pytest.fixture
