@@ -126,7 +126,7 @@ def list_views(request: HttpRequest, table: ui.Table) -> ui.Panel | None:
     if (
         not (table.search or table.filterset)
         or match is None
-        or match.captured_kwargs
+        or match.kwargs
         or not request.user.is_authenticated
     ):
         return None
