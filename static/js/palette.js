@@ -2,6 +2,10 @@
 // Without this script the field in the navigation leads to the page of the search, which does the same.
 const palette = document.getElementById("palette");
 const input = document.getElementById("palette-input");
+// Whether Enter waits for an answer, an arrow has picked among what is shown, and no answer is on its way.
+let waiting = false;
+let picked = false;
+let failed = false;
 
 const options = () => [...palette.querySelectorAll("[role=option]")];
 const chosen = () => palette.querySelector("[role=option][aria-selected=true]");
@@ -18,6 +22,32 @@ function step(by) {
   const all = options();
   const at = all.indexOf(chosen());
   if (all.length) choose(all[(at < 0 && by < 0 ? 0 : at + by + all.length) % all.length]);
+}
+
+// Whether the list that is shown answers what is typed.
+const answered = () => document.getElementById("palette-results").dataset.answers?.trim() === input.value.trim();
+
+// Enter may come before the answer to the last letters does: what is shown till then was meant for others.
+function enter(event) {
+  if (picked || answered()) {
+    // Without a choice the form leads to the page of the search.
+    if (!chosen()) return;
+    event.preventDefault();
+    chosen().click();
+  } else if (input.value.trim()) {
+    event.preventDefault();
+    waiting = true;
+    if (failed) window.htmx.trigger(input, "opened");
+    failed = false;
+  }
+}
+
+function settled() {
+  const opens = waiting && answered();
+  waiting = waiting && !opens;
+  picked = false;
+  choose(input.value.trim() ? options()[0] : null);
+  if (opens) chosen()?.click();
 }
 
 export function open() {
@@ -57,18 +87,23 @@ palette?.addEventListener("keydown", (event) => {
     event.preventDefault();
     input.focus();
     step(event.key === "ArrowDown" ? 1 : -1);
-  } else if (event.key === "Enter" && event.target === input && chosen()) {
-    // Without a choice the form leads to the page of the search.
-    event.preventDefault();
-    chosen().click();
-  }
+    picked = true;
+    waiting = false;
+  } else if (event.key === "Enter" && event.target === input && !event.isComposing) enter(event);
 });
+for (const moment of ["input", "close"]) {
+  palette?.addEventListener(moment, () => {
+    waiting = picked = failed = false;
+  });
+}
 palette?.addEventListener("focusin", (event) => event.target.role === "option" && choose(event.target));
-palette?.addEventListener("htmx:afterSettle", () => choose(input.value.trim() ? options()[0] : null));
+palette?.addEventListener("htmx:afterSettle", settled);
 
 for (const failure of ["htmx:responseError", "htmx:sendError", "htmx:timeout"]) {
   palette?.addEventListener(failure, (event) => {
     event.stopPropagation();
+    waiting = false;
+    failed = true;
     document.getElementById("palette-status").textContent = "The search does not answer. Try again.";
     document.getElementById("palette-list").replaceChildren();
   });

@@ -55,7 +55,7 @@ def test_one_kind_is_a_list_with_pages(reader):
 def test_the_palette_gets_its_part_only_and_each_hit_is_an_option(reader):
     make(8)
     part = browser(reader).get("/search/", {"q": "web-0"}, headers=PALETTE).content.decode()
-    assert part.strip().startswith('<div id="palette-results">')
+    assert part.strip().startswith('<div id="palette-results" data-answers="web-0">')
     assert part.count('role="option"') == 7
     assert 'href="/search/?q=web-0&amp;kind=component"' in part
 

@@ -19,6 +19,13 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium"),
 ]
 
+AT_ONCE = """(field, typed) => {
+  field.value = typed;
+  field.dispatchEvent(new Event("input", {bubbles: true}));
+  field.dispatchEvent(new KeyboardEvent("keydown", {key: "Enter", bubbles: true, cancelable: true}));
+}"""
+"""Text, and Enter before anybody can have answered it."""
+
 
 @pytest.fixture
 def address(tmp_path) -> Iterator[tuple[str, str]]:
@@ -37,6 +44,7 @@ def test_everything_is_found_and_opened_by_keyboard_and_from_a_phone(address):
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = _page(chromium, *address, faults)
         _by_keyboard(page)
+        _in_a_hurry(page)
         _from_a_phone(_page(chromium, *address, faults, width=390))
         assert faults == []
         _out_of_reach(page)
@@ -70,12 +78,31 @@ def _by_keyboard(page: Page) -> None:
     expect(options.first).to_contain_text("web-03")
 
 
+def _in_a_hurry(page: Page) -> None:
+    """Enter opens the first answer to what is typed, however late it comes, and never one to something else."""
+    field, options = page.get_by_role("combobox"), page.get_by_role("option")
+    for typed in ("web-04", "web-06"):
+        page.goto("/status/")
+        page.keyboard.press("Control+k")
+        field.fill("web-01")
+        expect(options.first).to_contain_text("web-01")
+        field.evaluate(AT_ONCE, typed)
+        page.wait_for_url(f"**/components/production/us-central/{typed}/")
+    page.keyboard.press("Control+k")
+    field.evaluate(AT_ONCE, "web-secret")
+    expect(page.locator("#palette-status")).to_contain_text("Nothing that you may see")
+    assert page.url.endswith("/web-06/")
+
+
 def _out_of_reach(page: Page) -> None:
-    """A search that is not answered says so, and the next one is."""
+    """A search that is not answered says so, and the next one is; Enter asks once more."""
     page.route("**/search/?*", lambda route: route.abort())
-    page.get_by_role("combobox").fill("web")
+    page.get_by_role("combobox").fill("web-02")
     expect(page.locator("#palette-status")).to_contain_text("does not answer")
     page.unroute("**/search/?*")
+    page.get_by_role("combobox").press("Enter")
+    page.wait_for_url("**/components/production/us-central/web-02/")
+    page.keyboard.press("Control+k")
     page.get_by_role("combobox").fill("web-0")
     expect(page.get_by_role("option")).to_have_count(7)
 
