@@ -35,6 +35,12 @@ def _attributes(row: Any) -> str:
     return ", ".join(f"{title}: {', '.join(value) if isinstance(value, list) else value}" for title, value in known)
 
 
+def _kind_in_a_word(row: Any) -> str:
+    """Of a redundant dependency, how many are needed of which stands in columns of its own."""
+    label: str = row.get_kind_display()
+    return label.partition(" (")[0]
+
+
 def _of(name: str, label: str, **facts: Any) -> Column:
     """A row of another noun, sorted by its slug, which is what its index is by."""
     return Column(f"{name}.slug", label, sort=f"{name}__slug", **facts)
@@ -151,7 +157,7 @@ COLUMNS: dict[str, list[Column]] = {
         Column("source.slug", "What needs", sort="source__slug", link=lambda row: row.source.get_absolute_url()),
         Column("relation", "How", sort=False, minor=True),
         Column("target.slug", "What is needed", sort="target__slug", link=lambda row: row.target.get_absolute_url()),
-        Column("kind", "Kind", sort=False, link=True),
+        Column("kind", "Kind", value=_kind_in_a_word, sort=False, link=True),
         Column("group", "Group", sort=False, extra=True),
         Column("needed", "Needed of it", kind="number", sort=False, extra=True),
         Column("protocol", "Protocol", sort=False, minor=True),
