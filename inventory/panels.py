@@ -126,7 +126,7 @@ def list_views(request: HttpRequest, table: ui.Table) -> ui.Panel | None:
     if (
         not (table.search or table.filterset)
         or match is None
-        or match.captured_kwargs  # the noun of a list is no part of its address
+        or match.captured_kwargs  # type: ignore[attr-defined]  # the noun of a list is no part of its address
         or not request.user.is_authenticated
     ):
         return None
