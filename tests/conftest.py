@@ -44,7 +44,10 @@ test_client.store_rendered_templates = _keep_the_outermost
 
 
 # What takes longest begins first, so that no worker is left with it at the end.
-LONGEST = ("newcomer", "lab", "fuzz", "matrix", "sigkill", "stories", "embedded", "drivers", "passkeys", "structure")
+LONGEST = (
+    *("newcomer", "lab", "fuzz", "matrix", "proofs", "sigkill", "stories"),
+    *("embedded", "drivers", "passkeys", "structure"),
+)
 ON_THE_LAB = ("tests/lab/", "on_real_daemons", "killed_workers")
 
 

@@ -26,7 +26,8 @@ FAST = settings(
 NAMES = ["api", "play", "cloud", "cache", "database"]
 # The connection pool's threads draw a random number now and then, also while Hypothesis draws an estate.
 POOLED = pytest.mark.filterwarnings("ignore:Do not use the .random. module")
-TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)
+# What is nothing but spaces is no name.
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=30).filter(str.strip)
 
 
 def declared(estate):
