@@ -182,7 +182,8 @@ def _nullable(column: Any, facts: Mapping[str, Any]) -> dict[str, Any]:
 TYPES: tuple[tuple[Any, dict[str, Any]], ...] = (
     (models.UUIDField, {"read": values.key, "endings": EQUAL}),
     (models.BooleanField, {"read": values.truth, "endings": {"": "exact"}, "type": "truth"}),
-    ((models.IntegerField, models.DecimalField), {"read": values.number, "endings": ORDERED, "type": "number"}),
+    (models.IntegerField, {"read": values.whole, "endings": ORDERED, "type": "number"}),
+    (models.DecimalField, {"read": values.number, "endings": ORDERED, "type": "number"}),
     (models.DateTimeField, {"read": values.instant, "endings": ORDERED, "type": "instant"}),
     (models.GenericIPAddressField, {"read": address, "endings": EQUAL}),
 )

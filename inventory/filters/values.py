@@ -30,6 +30,14 @@ def number(value: str) -> float:
     return found
 
 
+def whole(value: str) -> int:
+    """A column of whole numbers would be asked for the number cut short."""
+    found = number(value)
+    if not isinstance(found, int):
+        raise Wrong("This must be a whole number.")
+    return found
+
+
 def instant(value: str) -> datetime:
     """ISO 8601; without a time zone UTC. A plus that was not escaped has become a space."""
     try:

@@ -190,7 +190,7 @@ SENSELESS = [
     "slug=%00",
     "tag=%00", "id=7", "fields=colour", "expand=name", "sort=tags", "limit=0", "limit=x", "server__isnull=perhaps",
     "q=%00",
-    "custom.%00=1", "revision=99999999999999999999", "created_at=9999-99-99", "name__isnull=true",
+    "custom.%00=1", "revision=99999999999999999999", "revision=1.5", "created_at=9999-99-99", "name__isnull=true",
 ]  # fmt: skip
 
 
