@@ -30,7 +30,7 @@ settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 # Each test client would look through all static files anew, which takes longer than most of its pages, and run three
 # event loops a request. The servers that tests start as processes of their own serve them.
-settings.MIDDLEWARE.remove("servestatic.middleware.ServeStaticMiddleware")
+settings.MIDDLEWARE.remove("portal.static.StaticFilesMiddleware")
 
 
 def _keep_the_outermost(store: dict[str, Any], *heard: Any, **facts: Any) -> None:
