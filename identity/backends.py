@@ -5,10 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth.backends import ModelBackend
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from identity import rights
 from identity.models import Account, EffectiveScope, Scope
+from portal.prepared import prepared
+
+
+@prepared
+def _account(pk: Any) -> QuerySet[Account]:
+    return Account.objects.filter(pk=pk)
 
 
 class ScopeBackend(ModelBackend):
@@ -25,6 +32,10 @@ class ScopeBackend(ModelBackend):
         """A person with the right password. Service accounts have tokens and never sign in."""
         account = super().authenticate(request, username=username, password=password, **kwargs)
         return account if account is not None and account.kind == Account.Kind.HUMAN else None
+
+    def get_user(self, user_id: Any) -> Any:
+        account = next(iter(_account(user_id)), None)
+        return account if account is not None and self.user_can_authenticate(account) else None
 
     def has_perm(self, user_obj: Any, perm: str, obj: Any = None) -> bool:
         if not isinstance(user_obj, Account) or not user_obj.is_active:

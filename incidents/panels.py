@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
-from django.db.models import Count, F, Value
+from django.db.models import Count, F, QuerySet, Value
 from django.db.models.functions import Concat, Replace
 from django.http import HttpRequest
 from django.urls import reverse
@@ -14,6 +15,7 @@ from django.utils.http import urlencode
 from incidents.models import Incident
 from incidents.views.incidents import severity_of
 from portal import search, ui
+from portal.prepared import prepared
 
 SHOWN = 8
 
@@ -37,27 +39,42 @@ def to_do(reader: Any, held: frozenset[str]) -> Iterator[search.Offer]:
 @ui.panel("dashboard", order=5)
 def open_incidents(request: HttpRequest, obj: Any) -> ui.Panel | None:
     """The strip of what is wrong now; nothing when nothing is."""
-    rows = Incident.objects.visible_to(request.user).working()
-    return _panel(rows.select_related("environment"), "Open incidents", reverse("incident-list"))
+    return _panel(_working(request.user), "Open incidents", reverse("incident-list"))
 
 
 @ui.panel("service-detail", order=20)
 def of_service(request: HttpRequest, obj: Any) -> ui.Panel | None:
     """What is open on the service, in every environment the reader may see."""
-    rows = Incident.objects.visible_to(request.user).open().filter(scope__service=obj.slug)
-    return _panel(rows.select_related("environment"), "Incidents", "")
+    return _panel(_of_service(request.user, obj.slug), "Incidents", "")
 
 
 @ui.panel("component-detail", order=20)
 def of_component(request: HttpRequest, obj: Any) -> ui.Panel | None:
     """The component's latest incidents, closed ones included."""
-    rows = Incident.objects.visible_to(request.user).filter(component=obj)
     href = f"{reverse('incident-list')}?stage=all&component={obj.slug}"
-    return _panel(rows.select_related("environment"), "Incidents", href)
+    return _panel(_of_component(request.user, obj.pk), "Incidents", href)
 
 
-def _panel(rows: Any, title: str, href: str) -> ui.Panel | None:
-    found = list(rows.order_by("-number")[:SHOWN])
+@prepared
+def _working(reader: Any) -> QuerySet[Incident]:
+    return _newest(Incident.objects.visible_to(reader).working())
+
+
+@prepared
+def _of_service(reader: Any, service: str) -> QuerySet[Incident]:
+    return _newest(Incident.objects.visible_to(reader).open().filter(scope__service=service))
+
+
+@prepared
+def _of_component(reader: Any, component: UUID) -> QuerySet[Incident]:
+    return _newest(Incident.objects.visible_to(reader).filter(component=component))
+
+
+def _newest(rows: QuerySet[Incident]) -> QuerySet[Incident]:
+    return rows.select_related("environment").order_by("-number")[:SHOWN]
+
+
+def _panel(found: list[Incident], title: str, href: str) -> ui.Panel | None:
     if not found:
         return None
     context = {"incidents": [(incident, severity_of(incident)) for incident in found]}

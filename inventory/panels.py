@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
-from django.db.models import F, TextField, Value
+from django.db.models import F, QuerySet, TextField, Value
 from django.db.models.functions import Concat
 from django.http import HttpRequest
 from django.urls import reverse
@@ -34,6 +35,7 @@ from inventory.models.base import held
 from inventory.views.findings import severity_of, title_of
 from portal import search, ui
 from portal.models import Event
+from portal.prepared import prepared
 from portal.ui.columns import Label
 from portal.ui.timeline import entry
 
@@ -80,10 +82,15 @@ search.source(
 )  # fmt: skip
 
 
+@prepared
+def _standing(reader: Any, component: UUID) -> QuerySet[Drift]:
+    return Drift.objects.visible_to(reader).standing().filter(component=component)
+
+
 @ui.panel("component-detail", order=15)
 def seen_of_component(request: HttpRequest, component: Component) -> ui.Panel | None:
     """Each field that sources see beside what is declared, and what differs. Two statements."""
-    standing = Drift.objects.visible_to(request.user).standing().filter(component=component)
+    standing = _standing(request.user, component.pk)
     drifts = [(row, Label(str(row.get_kind_display()), showing.TONES[row.kind])) for row in standing]
     columns = {name: value for name in ("software", "version") if (value := getattr(component, name))}
     fields = list(showing.rows(component.spec, columns | component.attributes, queries.fields_of(component)))
@@ -142,13 +149,18 @@ def list_views(request: HttpRequest, table: ui.Table) -> ui.Panel | None:
     return ui.Panel("Views", "inventory/list_views.html", context, href=saved.address(mine) if mine else "")
 
 
+@prepared
+def _notes(about: UUID) -> QuerySet[Note]:
+    rows = Note.objects.filter(object_id=about).select_related("author__person")
+    return rows.order_by("-at", "-pk")[:NOTES]
+
+
 def journal(request: HttpRequest, obj: Any) -> ui.Panel:
     """What people noted about it, and whether the reader watches it."""
     watched = getattr(obj, "watched", None)
     if watched is None:
         watched = Watch.objects.filter(account=request.user.pk, object_id=obj.pk).exists()
-    notes = Note.objects.filter(object_id=obj.pk).select_related("author__person").order_by("-at", "-pk")
-    context = {"notes": notes[:NOTES], "obj": obj, "watching": watched}
+    context = {"notes": _notes(obj.pk), "obj": obj, "watching": watched}
     context |= {"addresses": {verb: addresses.address(obj, verb) for verb in ("note", "watch", "history")}}
     return ui.Panel("Journal", "inventory/journal.html", context, slug="journal", icon="notes")
 
@@ -160,10 +172,15 @@ for _noun in NOUNS:
 @ui.panel("service-detail", order=60)
 def changes_of_service(request: HttpRequest, service: Service) -> ui.Panel | None:
     """What was done lately to anything of the service, where the reader may see it."""
-    seen = held(request.user, "inventory.view").filter(scope__service=service.slug).values("scope")
-    events = list(Event.objects.filter(scope__in=seen).order_by("-at", "-id")[:CHANGES])
+    events = _lately(request.user, service.slug)
     context = {"entries": [entry(event, request.user.pk) for event in events]}
     return ui.Panel("Lately", "inventory/changes.html", context, slug="changes", icon="history") if events else None
+
+
+@prepared
+def _lately(reader: Any, service: str) -> QuerySet[Event]:
+    seen = held(reader, "inventory.view").filter(scope__service=service).values("scope")
+    return Event.objects.filter(scope__in=seen).order_by("-at", "-id")[:CHANGES]
 
 
 @ui.panel("dashboard", order=5)
@@ -176,28 +193,39 @@ def watched_news(request: HttpRequest, _shown: Any) -> ui.Panel | None:
 @ui.panel("component-detail", order=18)
 def findings_of_component(request: HttpRequest, component: Component) -> ui.Panel | None:
     """What breaks a rule at this component. One statement."""
-    return _findings(request, {"component": component}, {"component": component.slug}, named=False)
+    found = _of_component(request.user, component.pk)
+    return _findings(found, {"component": component.slug}, named=False)
 
 
 @ui.panel("service-detail", order=25)
 def findings_of_service(request: HttpRequest, service: Service) -> ui.Panel | None:
     """What breaks a rule at this service, the worst first. One statement."""
-    return _findings(request, {"service": service}, {"service": service.slug}, named=True)
+    found = _of_service(request.user, service.pk)
+    return _findings(found, {"service": service.slug}, named=True)
 
 
 @ui.panel("environment-detail", order=25)
 def findings_of_environment(request: HttpRequest, environment: Environment) -> ui.Panel | None:
     """What breaks a rule in this environment, the worst first. One statement."""
-    return _findings(request, {"environment": environment}, {"environment": environment.slug}, named=True)
+    found = _of_environment(request.user, environment.pk)
+    return _findings(found, {"environment": environment.slug}, named=True)
 
 
-def _findings(request: HttpRequest, where: Any, query: dict[str, str], *, named: bool) -> ui.Panel | None:
-    rows = Finding.objects.visible_to(request.user).present().filter(**where).select_related("component", "service")
-    found = [(row, title_of(row), severity_of(row)) for row in rows.order_by("severity", "since", "pk")[:SHOWN]]
-    if not found:
+def _worst(reader: Any, **where: Any) -> QuerySet[Finding]:
+    rows = Finding.objects.visible_to(reader).present().filter(**where).select_related("component", "service")
+    return rows.order_by("severity", "since", "pk")[:SHOWN]
+
+
+_of_component = prepared(lambda reader, component: _worst(reader, component=component))
+_of_service = prepared(lambda reader, service: _worst(reader, service=service))
+_of_environment = prepared(lambda reader, environment: _worst(reader, environment=environment))
+
+
+def _findings(rows: list[Finding], query: dict[str, str], *, named: bool) -> ui.Panel | None:
+    if not rows:
         return None
     href = f"{reverse('finding-list')}?{urlencode(query)}"
-    context = {"findings": found, "named": named}
+    context = {"findings": [(row, title_of(row), severity_of(row)) for row in rows], "named": named}
     return ui.Panel("Findings", "inventory/finding_panel.html", context, slug="findings", icon="list-check", href=href)
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 
 from inventory import lifecycle
 from inventory.discovery import comparing, loading, merging
@@ -19,6 +20,7 @@ from inventory.discovery.merging import Account, Verdict
 from inventory.models import Component, DiscoveryRun, Drift, Environment, Finding, Server, Sighting
 from inventory.models.discovery import STALE_AFTER
 from portal import clock
+from portal.prepared import prepared
 
 
 @dataclass
@@ -218,9 +220,14 @@ def sighted_in(row: Seen, environments: set[str]) -> str:
 
 def fields_of(component: Component) -> dict[str, Verdict]:
     """Every field that sources tell of one component, for its page: one statement."""
-    rows = Sighting.objects.filter(component=component).exclude(state=Sighting.State.GONE)
     now = clock.now()
-    return merging.merge(component.kind, [account_of(row, component.connection, now) for row in rows])
+    told = [account_of(row, component.connection, now) for row in _sightings(component.pk)]
+    return merging.merge(component.kind, told)
+
+
+@prepared
+def _sightings(component: UUID) -> QuerySet[Sighting]:
+    return Sighting.objects.filter(component=component).exclude(state=Sighting.State.GONE)
 
 
 def standing(actor: Any) -> dict[tuple[str, str], int]:

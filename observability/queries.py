@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 
@@ -15,6 +16,7 @@ from observability.health import DEGRADED, DOWN, STATES, UNKNOWN, worst
 from observability.models import ComponentHealth, Sample
 from portal import clock
 from portal.lifecycle import State
+from portal.prepared import prepared
 from portal.ui import Panel
 
 KINDS = (Environment.Kind.PRODUCTION, Environment.Kind.STAGING, Environment.Kind.LOCAL)
@@ -133,10 +135,15 @@ def mark(shown: Any, counts: Iterable[Panel]) -> None:
                 cell.marks.append((title, count, url))
 
 
-def latency(component: Component, over: timedelta = SPARK) -> list[float | None]:
+@prepared
+def _samples(component: UUID) -> QuerySet[Sample, tuple[datetime, float | None]]:
+    rows = Sample.objects.filter(component=component, minute__gt=clock.now() - SPARK)
+    return rows.values_list("minute", "latency_ms")
+
+
+def latency(component: Component) -> list[float | None]:
     """Slowest reading of each minute in milliseconds, oldest first; ``None`` where nothing was read."""
     now = clock.now().replace(second=0, microsecond=0)
-    rows = Sample.objects.filter(component=component, minute__gt=now - over)
-    known = dict(rows.values_list("minute", "latency_ms"))
-    minutes = int(over.total_seconds() // 60)
+    known = dict(_samples(component.pk))
+    minutes = int(SPARK.total_seconds() // 60)
     return [known.get(now - timedelta(minutes=back)) for back in range(minutes - 1, -1, -1)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import CharField, F, Value
+from django.db.models import CharField, F, QuerySet, Value
 from django.db.models.functions import Cast, Concat, Replace
 from django.http import HttpRequest
 from django.urls import reverse
@@ -13,6 +13,7 @@ from django.urls import reverse
 from operations import plan as plans
 from operations.models import Operation
 from portal import search, ui
+from portal.prepared import prepared
 
 RECENT = 5
 
@@ -40,18 +41,28 @@ def plans_to_look_at(reader: Any, held: frozenset[str]) -> Iterator[search.Offer
 @ui.panel("incident-detail", order=40)
 def operations_of(request: HttpRequest, obj: Any) -> ui.Panel | None:
     """The latest operations on the thing, or caused by it."""
-    return _panel(Operation.objects.visible_to(request.user).of(obj), "")
+    return _panel(_of(request.user, obj._meta.label_lower, str(obj.pk)), "")
 
 
 @ui.panel("service-detail", order=40)
 def operations_of_service(request: HttpRequest, obj: Any) -> ui.Panel | None:
     """The latest operations on anything of the service, in every environment the reader may see."""
-    rows = Operation.objects.visible_to(request.user).filter(scope__service=obj.slug)
-    return _panel(rows, f"?service={obj.slug}")
+    return _panel(_of_service(request.user, obj.slug), f"?service={obj.slug}")
 
 
-def _panel(rows: Any, query: str) -> ui.Panel | None:
-    found = list(rows.select_related("scope").order_by("-number")[:RECENT])
+@prepared
+def _of(reader: Any, noun: str, key: str) -> QuerySet[Operation]:
+    rows = Operation.objects.visible_to(reader).of_key(noun, key)
+    return rows.select_related("scope").order_by("-number")[:RECENT]
+
+
+@prepared
+def _of_service(reader: Any, service: str) -> QuerySet[Operation]:
+    rows = Operation.objects.visible_to(reader).filter(scope__service=service)
+    return rows.select_related("scope").order_by("-number")[:RECENT]
+
+
+def _panel(found: list[Operation], query: str) -> ui.Panel | None:
     if not found:
         return None
     href = reverse("operation-list") + query if query else ""

@@ -2,16 +2,18 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime, timedelta
 
 from django.utils import timezone
 
 _offset = timedelta(0)
+_fixed: ContextVar[datetime | None] = ContextVar("fixed", default=None)
 
 
 def now() -> datetime:
     """The present instant, aware, in UTC."""
-    return timezone.now() + _offset
+    return _fixed.get() or timezone.now() + _offset
 
 
 @contextmanager
@@ -24,3 +26,13 @@ def travel(by: timedelta) -> Iterator[None]:
         yield
     finally:
         _offset = before
+
+
+@contextmanager
+def fixed(at: datetime) -> Iterator[None]:
+    """It is ``at`` for the length of the block, for this request only."""
+    token = _fixed.set(at)
+    try:
+        yield
+    finally:
+        _fixed.reset(token)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import OuterRef, Q
+from django.db.models import OuterRef, Q, QuerySet
 from django.db.models.functions import JSONObject
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.http import urlencode
@@ -19,6 +18,7 @@ from inventory.models import Component, DataCenter, Dependency, Endpoint, Enviro
 from inventory.views.nouns import described, facts
 from inventory.views.tools import rights, tools, watching
 from portal.http import page
+from portal.prepared import first_or_404, prepared
 
 LINKS = 30
 """How many dependencies a page names each way; the rest is in their list."""
@@ -34,13 +34,13 @@ PORTS = ArraySubquery(
 """The endpoints of a component as part of the query for it."""
 
 
-def _links(request: HttpRequest, *narrow: Q, **ends: Any) -> ArraySubquery:
+def _links(reader: Any, *narrow: Q, **ends: Any) -> ArraySubquery:
     """Dependencies between visible components as part of another query: source, target (slugs), kind and relation.
 
     The page's own end is put in order first: an index has it so, and the limit is reached after a few rows.
     """
     own = ("target", "source") if any(end.startswith("target") for end in ends) else ("source", "target")
-    rows = Dependency.objects.visible_to(request.user).filter(*narrow, **ends)
+    rows = Dependency.objects.visible_to(reader).filter(*narrow, **ends)
     rows = rows.order_by(*(f"{end}__slug" for end in own))
     names = {"source": "source__slug", "target": "target__slug", "kind": "kind", "relation": "relation"}
     return ArraySubquery(rows.values(link=JSONObject(**names))[: LINKS + 1])
@@ -57,18 +57,21 @@ def _both_ways(needs: list[Any], needed_by: list[Any], **more: str) -> dict[str,
 @require_GET
 def service_detail(request: HttpRequest, slug: str) -> HttpResponse:
     """One service: what it is, what it needs, what needs it, and what the other apps know about it."""
-    own = OuterRef("pk")
-    # Links within the service say nothing about it as a whole.
-    needs = _links(request, ~Q(target__service=own), source__service=own)
-    needed = _links(request, ~Q(source__service=own), target__service=own)
-    services = Service.objects.visible_to(request.user).select_related("owner")
-    service: Any = get_object_or_404(
-        services.annotate(needs=needs, needed=needed, watched=watching(request)), slug=slug
-    )
+    service: Any = first_or_404(_service(request.user, slug))
     context = {"title": service.name, "service": service, "facts": _of_service(service)} | tools(request, service)
     search = urlencode({"q": slug})
     context |= _both_ways(service.needs, service.needed, more_needs=search, more_needed_by=search)
     return page(request, "inventory/service_detail.html", context | {"crumbs": [("Services", reverse("service-list"))]})
+
+
+@prepared
+def _service(reader: Any, slug: str) -> QuerySet[Service]:
+    own = OuterRef("pk")
+    # Links within the service say nothing about it as a whole.
+    needs = _links(reader, ~Q(target__service=own), source__service=own)
+    needed = _links(reader, ~Q(source__service=own), target__service=own)
+    services = Service.objects.visible_to(reader).select_related("owner")
+    return services.annotate(needs=needs, needed=needed, watched=watching(reader)).filter(slug=slug)
 
 
 def _of_service(service: Service) -> list[tuple[Any, ...]]:
@@ -84,11 +87,7 @@ def _of_service(service: Service) -> list[tuple[Any, ...]]:
 @require_GET
 def component_detail(request: HttpRequest, slug: str) -> HttpResponse:
     """One component: what was declared about it, both ways of its dependencies, and its health."""
-    joined = ("environment", "service", "data_center", "server", "part_of", "health")
-    rows = Component.objects.visible_to(request.user).select_related(*joined)
-    rows = rows.annotate(needed=_links(request, source=OuterRef("pk")), needing=_links(request, target=OuterRef("pk")))
-    rows = rows.annotate(watched=watching(request), held=rights(request), ports=PORTS)
-    component: Any = get_object_or_404(rows, slug=slug)
+    component: Any = first_or_404(_component(request.user, slug))
     context = {"title": component.name, "component": component, "facts": facts(component)} | tools(request, component)
     context["environment"] = component.environment
     context["may_reload"] = component.kind == Component.Kind.APP and RELOAD.permission in context["held"]
@@ -99,18 +98,36 @@ def component_detail(request: HttpRequest, slug: str) -> HttpResponse:
     return page(request, "inventory/component_detail.html", context)
 
 
+@prepared
+def _component(reader: Any, slug: str) -> QuerySet[Component]:
+    joined = ("environment", "service", "data_center", "server", "part_of", "health")
+    rows = Component.objects.visible_to(reader).select_related(*joined)
+    rows = rows.annotate(needed=_links(reader, source=OuterRef("pk")), needing=_links(reader, target=OuterRef("pk")))
+    return rows.annotate(watched=watching(reader), held=rights(reader), ports=PORTS).filter(slug=slug)
+
+
 @require_GET
 def environment_detail(request: HttpRequest, slug: str) -> HttpResponse:
     """One environment."""
-    environment = get_object_or_404(Environment.objects.visible_to(request.user), slug=slug)
+    environment = first_or_404(_environment(request.user, slug))
     context = {"title": environment.name, "environment": environment, "facts": facts(environment)}
     context["crumbs"] = [("Environments", reverse("environment-list"))]
     return page(request, "inventory/environment_detail.html", context | tools(request, environment))
 
 
+@prepared
+def _environment(reader: Any, slug: str) -> QuerySet[Environment]:
+    return Environment.objects.visible_to(reader).annotate(watched=watching(reader)).filter(slug=slug)
+
+
 @require_GET
 def data_center_detail(request: HttpRequest, slug: str) -> HttpResponse:
     """One data center."""
-    center = get_object_or_404(DataCenter.objects.visible_to(request.user), slug=slug)
+    center = first_or_404(_data_center(request.user, slug))
     context = {"title": center.name, "facts": facts(center), "crumbs": [("Data centers", reverse("data-center-list"))]}
     return page(request, "inventory/data_center_detail.html", context | tools(request, center))
+
+
+@prepared
+def _data_center(reader: Any, slug: str) -> QuerySet[DataCenter]:
+    return DataCenter.objects.visible_to(reader).annotate(watched=watching(reader)).filter(slug=slug)

@@ -40,12 +40,12 @@ def tools(request: HttpRequest, obj: Any) -> dict[str, Any]:
     return {"obj": obj, "noun": obj.noun, "buttons": buttons, "history_url": history, "held": held}
 
 
-def watching(request: HttpRequest) -> Exists:
+def watching(reader: Any) -> Exists:
     """Whether the reader watches a row, as part of the query for it."""
-    return Exists(Watch.objects.filter(account=request.user.pk, object_id=OuterRef("pk")))
+    return Exists(Watch.objects.filter(account=reader.pk, object_id=OuterRef("pk")))
 
 
-def rights(request: HttpRequest) -> ArraySubquery:
+def rights(reader: Any) -> ArraySubquery:
     """What the reader may do to a row that has a scope, as part of the query for it."""
-    held = EffectiveScope.objects.live().filter(account=request.user.pk, scope=OuterRef("scope"))
+    held = EffectiveScope.objects.live().filter(account=reader.pk, scope=OuterRef("scope"))
     return ArraySubquery(held.values("action"))

@@ -29,7 +29,10 @@ class OperationQuerySet(ScopedQuerySet["Operation"]):
 
     def of(self, subject: models.Model) -> Self:
         """Operations on ``subject``, and those it caused."""
-        label, pk = subject._meta.label_lower, str(subject.pk)
+        return self.of_key(subject._meta.label_lower, str(subject.pk))
+
+    def of_key(self, label: str, pk: str) -> Self:
+        """The same of the row ``pk`` of the model ``label`` ("inventory.component")."""
         return self.filter(Q(subject_type=label, subject_id=pk) | Q(cause_type=label, cause_id=pk))
 
     def active(self) -> Self:

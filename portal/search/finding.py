@@ -16,7 +16,8 @@ from django.db.models import Case, CharField, Exists, F, Q, QuerySet, TextField,
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Cast, Collate, Lower, Upper
 
-from portal.search.kept import Kept, Like, Reader, Slot, ask, fenced, keep
+from portal.prepared import Reader, Slot
+from portal.search.kept import Kept, Like, ask, fenced, keep
 from portal.search.sources import Offer, Offers, Source, known, registry
 from portal.search.words import LEAST_PREFIX, NEAR, Matches, Near, Query, edits, guess, neighbours, read
 

@@ -14,35 +14,11 @@ from typing import Any
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import BooleanField, QuerySet
-from django.db.models.expressions import Expression, Func
+from django.db.models.expressions import Func
 from django.db.models.sql.where import WhereNode
 
 from portal import clock
-
-
-class Slot(Expression):
-    """A value that is bound when the statement is asked."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.name = name
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Slot, ...]]:  # type: ignore[override]
-        return "%s", (self,)
-
-
-@dataclass(frozen=True)
-class Reader:
-    """All that ``visible_to`` may know of an account while a statement is written; its key is a slot."""
-
-    pk: Slot | None
-    is_authenticated: bool
-    is_active: bool
-
-    @classmethod
-    def like(cls, user: Any) -> Reader:
-        known = (bool(getattr(user, name, False)) for name in ("is_authenticated", "is_active"))
-        return cls(None if user.pk is None else Slot("reader"), *known)
+from portal.prepared import Slot
 
 
 class Like(Func):

@@ -15,7 +15,7 @@ from django.db.models.functions import Cast, Coalesce
 from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
 
-from portal.search.kept import Reader, Slot
+from portal.prepared import Reader, Slot
 
 
 @dataclass(frozen=True, eq=False)

@@ -51,7 +51,7 @@ def search(request: HttpRequest) -> HttpResponse:
     if isinstance(source := registry.get(kind), Source) and text:
         return page(request, "search.html", context | {"table": _listed(request, source)})
     if not text:
-        actions, held = registry.get("action"), navigation.with_rights(request.user.pk).held
+        actions, held = registry.get("action"), navigation.rights_of(request.user.pk).held
         offered = list(actions.made(request.user, frozenset(held))) if isinstance(actions, Offers) else []
         context |= {"recent": named(request.user, _visited(request)), "actions": offered}
     return page(request, "search.html", context | {"found": _found(request.user, text, kind, SHOWN)})
@@ -60,7 +60,7 @@ def search(request: HttpRequest) -> HttpResponse:
 def _found(user: Any, text: str, kind: str, limit: int) -> Found:
     if not text:
         return Found(read(text), [])
-    account = navigation.with_rights(user.pk, tables=which(text))
+    account = navigation.with_rights(user.pk, tables=which(text)).get()
     return find(user, text, held=account.held, tables=account.tables, kind=kind, limit=limit)
 
 

@@ -8,12 +8,14 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import SimpleLazyObject
 
 from portal import clock
+from portal.prepared import prepared
 
 # From each action to the next one in the index: an account may hold forty of them on hundreds of scopes.
 _HELD = """ARRAY(WITH RECURSIVE step AS (
@@ -103,15 +105,25 @@ def reader(request: HttpRequest) -> Any:
     """Who asks, ``with_rights``: looked up once for a page, whichever of its parts needs it first."""
     found = getattr(request, "reader_with_rights", None)
     if found is None or found.pk != request.user.pk:
-        found = request.reader_with_rights = with_rights(request.user.pk)  # type: ignore[attr-defined]
+        found = request.reader_with_rights = rights_of(request.user.pk)  # type: ignore[attr-defined]
     return found
 
 
-def with_rights(pk: Any, **more: Any) -> Any:
-    """The account, its person, the actions it holds anywhere (``held``) and ``more`` expressions, in one query."""
+def rights_of(pk: Any) -> Any:
+    """The account, its person and the actions it holds anywhere (``held``), in one query."""
+    return next(iter(_rights_of(pk)))
+
+
+@prepared
+def _rights_of(pk: Any) -> QuerySet[Any]:
+    return with_rights(pk)
+
+
+def with_rights(pk: Any, **more: Any) -> QuerySet[Any]:
+    """The same, with ``more`` expressions."""
     table, now = apps.get_model("identity.EffectiveScope")._meta.db_table, clock.now()
     rights = RawSQL(_HELD.format(table=table), [pk, now, pk, now])  # noqa: S611 (all parameters)
-    return get_user_model()._default_manager.select_related("person").annotate(held=rights, **more).get(pk=pk)
+    return get_user_model()._default_manager.select_related("person").annotate(held=rights, **more).filter(pk=pk)
 
 
 def _place(entry: Entry, request: HttpRequest) -> dict[str, Any] | None:

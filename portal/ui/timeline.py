@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import QuerySet
+
 from portal import lifecycle
 from portal.lifecycle import Tone
 from portal.models import Event
+from portal.prepared import prepared
 
 PAGE_SIZE = 50
 _IRREGULAR = {"apply": "applied", "bind": "bound", "step": "stepped", "unbind": "unbound", "write": "wrote"}
@@ -39,10 +42,19 @@ class Timeline:
 def timeline(obj: Any, viewer: Any = None, page: int = 1) -> Timeline:
     """The events of ``obj``, 50 a page, one query. Whoever may see ``obj`` may see what happened to it."""
     start = (page - 1) * PAGE_SIZE
-    rows = Event.objects.filter(subject_type=obj._meta.label_lower, subject_id=str(obj.pk))
-    found = list(rows[start : start + PAGE_SIZE + 1])
+    noun, key = obj._meta.label_lower, str(obj.pk)
+    found = list(_events(noun, key)[start : start + PAGE_SIZE + 1]) if start else _newest(noun, key)
     viewer_id = getattr(viewer, "pk", None)
     return Timeline([entry(event, viewer_id) for event in found[:PAGE_SIZE]], page, len(found) > PAGE_SIZE)
+
+
+def _events(noun: str, key: str) -> QuerySet[Event]:
+    return Event.objects.filter(subject_type=noun, subject_id=key)
+
+
+@prepared
+def _newest(noun: str, key: str) -> QuerySet[Event]:
+    return _events(noun, key)[: PAGE_SIZE + 1]
 
 
 def entry(event: Event, viewer_id: Any = None) -> Entry:

@@ -14,8 +14,8 @@ from identity import rights
 from inventory.models import Component
 from portal import clock, search
 from portal.events import SYSTEM
+from portal.prepared import Reader
 from portal.search import kept
-from portal.search.kept import Reader
 from portal.search.sources import Source, registry
 from tests import world
 from tests.inventory.screens import browser, queries
