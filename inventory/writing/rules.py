@@ -123,8 +123,9 @@ def _once(batch: Batch, name: str) -> None:
     if not rows:
         return
     model = batch.declaration.model
-    taken = model._base_manager.filter(**{f"{name}__among": {row.values[name] for row in rows}}).values_list(name, "pk")
-    owners: dict[Any, Any] = dict(taken)
+    # That it is not empty has to be said: the index holds no empty ones, and of many values PostgreSQL does not look.
+    taken = model._base_manager.filter(**{f"{name}__among": {row.values[name] for row in rows}}).exclude(**{name: ""})
+    owners: dict[Any, Any] = dict(taken.values_list(name, "pk"))
     for row in rows:
         if owners.setdefault(row.values[name], row.id) != row.id:
             batch.wrong(row, name, f"“{row.values[name]}” is taken.", "conflict")

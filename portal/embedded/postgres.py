@@ -21,7 +21,8 @@ from psycopg import sql
 
 from portal.embedded import process
 
-SMALL = {"shared_buffers": "64MB", "max_connections": "60", "jit": "off", "log_min_messages": "warning"}
+# Of 100,000 components the indexes alone have 150 MB; memory that is not needed is never taken.
+SETTINGS = {"shared_buffers": "256MB", "max_connections": "60", "jit": "off", "log_min_messages": "warning"}
 ROLE = "portal"
 
 
@@ -116,7 +117,7 @@ class Postgres:
         """Start and wait until the role and database `portal` are there; RuntimeError with the log's name if not."""
         options = {"port": str(self.port), "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
         command: list[str | Path] = [programs(self.folder, self.account) / "postgres", "-D", self.data]
-        for name, value in {**SMALL, **self.options, **options}.items():
+        for name, value in {**SETTINGS, **self.options, **options}.items():
             command += ["-c", f"{name}={value}"]
         # SIGINT is PostgreSQL's fast shutdown: it does not wait for clients, as SIGTERM would.
         self.child = process.spawn(command, log=self.log, account=self.account, stop_signal=signal.SIGINT)

@@ -185,3 +185,24 @@ def test_any_text_can_be_typed(reader):
 
 def test_each_slip_of_a_finger_is_one_edit():
     assert {"ab", "bca", "abd", "abcd", "bac", "acb", "abc"} - edits("abc") == {"bca"}
+
+
+def test_new_words_are_learned_without_reading_those_that_are_known(reader):
+    """A new database knows nothing yet of how many words there are, and must not compare each with each."""
+    like = world.component(service="api")
+
+    def words_read() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'portal_search_word'"
+            )
+            return int(cursor.fetchone()[0])
+
+    def add(numbers: range) -> None:
+        where = {"environment": like.environment, "scope": like.scope, "service": like.service, "kind": like.kind}
+        Component.objects.bulk_create([Component(slug=f"v{each}", name=f"v{each}", **where) for each in numbers])
+
+    add(range(60))
+    before = words_read()
+    add(range(60, 120))
+    assert words_read() - before < 60

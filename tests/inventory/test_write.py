@@ -328,3 +328,13 @@ def test_whoever_is_slower_is_told_and_leaves_nothing_behind(owner, monkeypatch)
         write_many("component", [row("other"), row("worker")], by=owner)
     assert refusal.value.detail.startswith("Somebody else changed the same things")
     assert (Component.objects.filter(name="other").exists(), Event.objects.count()) == (False, events)
+
+
+def test_whether_a_value_is_taken_is_asked_of_an_index_however_many_there_are(owner):
+    with CaptureQueriesContext(connection) as asked:
+        write_many("component", [row(f"n{each}", external_id=f"e{each}") for each in range(120)], by=owner)
+    (taken,) = (each["sql"] for each in asked if each["sql"].startswith('SELECT "inventory_component"."external_id"'))
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN {taken}")
+        assert any("component_external_once" in line for (line,) in cursor.fetchall())
