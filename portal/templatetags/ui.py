@@ -10,7 +10,7 @@ from django import template
 from django.template import Context
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from portal import ui
@@ -66,10 +66,12 @@ def panels(context: Context, place: str, obj: Any = None) -> dict[str, Any]:
     return {"panels": [(it, render_to_string(it.template, {**page, **it.context}, request)) for it in found]}
 
 
-@register.inclusion_tag("components/facts.html")
-def facts(pairs: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
+@register.simple_tag
+def facts(pairs: Iterable[tuple[Any, ...]]) -> SafeString:
     """A list of details: (label, value) or (label, value, kind of a table's column)."""
-    return {"facts": [(label, value, kind[0] if kind else "text") for label, value, *kind in pairs]}
+    return format_html(
+        '<dl class="facts">{}</dl>', format_html_join("", "{}", ((cells.fact(*pair),) for pair in pairs))
+    )
 
 
 @register.inclusion_tag("components/empty.html")

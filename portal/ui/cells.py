@@ -10,7 +10,7 @@ from django.template import Context
 from django.template.base import render_value_in_context
 from django.template.loader import get_template
 from django.utils import timezone
-from django.utils.html import conditional_escape, escape, format_html
+from django.utils.html import conditional_escape, escape, format_html, strip_tags
 from django.utils.safestring import SafeString, mark_safe
 
 from portal import clock
@@ -64,6 +64,18 @@ def value_of(value: Any, kind: str = "text") -> str:
         return "—"
     text = conditional_escape(value) if isinstance(value, str) else render_value_in_context(value, PLAIN)
     return f"<code>{text}</code>" if kind == "code" and value else text
+
+
+def fact(label: str, value: Any, kind: str = "text") -> SafeString:
+    """One of a list of details; a thing with a page of its own leads there."""
+    wide = mark_safe(' class="wide"') if len(strip_tags(str(value))) > 90 else ""
+    if kind not in ("instant", "badge") and value in (None, ""):
+        shown = '<span class="none">—</span>'
+    elif kind == "text" and hasattr(value, "get_absolute_url"):
+        shown = format_html('<a href="{}">{}</a>', value.get_absolute_url(), value)
+    else:
+        shown = value_of(value, kind)
+    return format_html("<div{}><dt>{}</dt><dd>{}</dd></div>", wide, label, mark_safe(shown))  # noqa: S308 (escaped)
 
 
 def cell(column: Column) -> Callable[[Any], str]:
