@@ -120,6 +120,8 @@ TEMPLATES = [
     }
 ]
 
+FORM_RENDERER = "portal.ui.widgets.Renderer"
+
 DATABASES = {
     "default": _database(os.environ.get("DATABASE_URL", "postgresql://portal:portal@127.0.0.1:15432/portal")),
 }

@@ -37,7 +37,11 @@ THROWAWAY = {
     "shared_buffers": "48MB",
     "autovacuum": "off",
     "max_connections": "200",
+    "max_wal_size": "256MB",
 }
+MEMORY = Path("/dev/shm")
+ROOMY = 4 << 30
+"""Bytes that must be free there; a run takes a tenth of it."""
 
 
 def _scratch() -> Path:
@@ -101,20 +105,41 @@ def _sweep_templates(scratch: Path) -> None:
 
 def _sweep(scratch: Path) -> None:
     """Remove folders of runs that were killed; their servers ended with them."""
-    for folder in scratch.glob("edye-test-run-*"):
+    for folder in [*scratch.glob("edye-test-run-*"), *MEMORY.glob("edye-test-run-*")]:
         if process.started_at(int(folder.name.split("-")[3])) is None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folder(place: Path, template: Path) -> Path:
+    """A folder of this run's own, which the server's account can enter."""
+    folder = Path(tempfile.mkdtemp(prefix=f"edye-test-run-{os.getpid()}-", dir=place))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    shutil.copystat(template, folder)
+    account = process.unprivileged()
+    if account is not None:
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    return folder
+
+
+def _roomy() -> bool:
+    """Whether memory has room for the data: a disk makes and removes the many small files of a database slowly."""
+    try:
+        return shutil.disk_usage(MEMORY).free > ROOMY and os.access(MEMORY, os.W_OK)
+    except OSError:
+        return False
 
 
 def _start() -> Postgres:
     scratch = _scratch()
     template = _template(scratch)
     _sweep(scratch)
-    folder = Path(tempfile.mkdtemp(prefix=f"edye-test-run-{os.getpid()}-", dir=scratch))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    shutil.copystat(template, folder)
-    subprocess.run(["cp", "-a", f"{template}/.", folder], check=True)
-    password = (folder / "password").read_text()
+    folder = _folder(scratch, template)
+    data = _folder(MEMORY if _roomy() else scratch, template)
+    subprocess.run(["cp", "-a", template / "data", data], check=True)
+    (folder / "data").symlink_to(data / "data")
+    if (template / "programs").exists():  # memory may be mounted so that no program in it can be run
+        (folder / "programs").symlink_to(template / "programs")
+    password = (template / "password").read_text()
     server = Postgres(folder, password, secrets.token_urlsafe(24), folder / "log", THROWAWAY)
     ports.start_on_free(server, 20000 + secrets.randbelow(10000))
     atexit.register(server.stop, patience=5)

@@ -10,7 +10,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
-from identity.models import EffectiveScope
 from inventory.filters import ListFilters, search, visible
 from inventory.lists.columns import COLUMNS, ORDER, PLURALS
 from inventory.lists.files import FILES
@@ -57,17 +56,12 @@ def table(request: HttpRequest, noun: str, rows: QuerySet[Any] | None = None, **
     label = noun.replace("-", " ")
     empty = f"No {label} is declared that you may see."
     columns = facts.pop("columns", COLUMNS[noun])
-    return Listing(request, noun, found, columns, **{"empty": empty, "bulk": bulk(request.user, noun)} | facts)
+    return Listing(request, noun, found, columns, **{"empty": empty, "bulk": bulk(request, noun)} | facts)
 
 
-def bulk(reader: Any, noun: str) -> list[tuple[str, str]]:
-    """What may be done to several rows at once, with its address. One query."""
-    held = set(
-        EffectiveScope.objects.live()
-        .filter(account=reader.pk, action__in=BULK)
-        .values_list("action", flat=True)
-        .distinct()
-    )
+def bulk(request: HttpRequest, noun: str) -> list[tuple[str, str]]:
+    """What may be done to several rows at once, with its address."""
+    held = ui.reader(request).held
     return [
         (label, reverse(f"objects-{verb}", args=[noun])) for action, (label, verb) in BULK.items() if action in held
     ]

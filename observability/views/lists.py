@@ -16,6 +16,7 @@ from observability.matrix import cells_of, overview
 from observability.queries import KINDS
 from portal import ui
 from portal.http import page
+from portal.ui.cells import badge
 
 SERVICES = 30
 """Services on a page: each has a cell in every environment."""
@@ -63,8 +64,13 @@ def _in(environment: Environment, cells: Callable[[], dict[Any, Any]]) -> ui.Col
     return ui.Column(f"in-{environment.slug}", environment.name, value=of, template=template, sort=False, minor=True)
 
 
+def _health(row: Component) -> str:
+    health = queries.health_of(row)
+    return badge(health) if health else badge("Unknown", "muted")
+
+
 HEALTH = (
-    ui.Column("health.state", "Health", kind="badge", sort=False, template="observability/health_cell.html"),
+    ui.Column("health.state", "Health", kind="badge", sort=False, template=_health),
     ui.Column("health.version", "Version", kind="code", sort=False, minor=True),
     ui.Column("health.observed_at", "Read", kind="instant", sort=False),
 )

@@ -4,58 +4,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any
 
 from django import template
 from django.template import Context
 from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
-from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from portal import clock, ui
-from portal.lifecycle import State, Tone
+from portal import ui
+from portal.ui import cells
 
 register = template.Library()
 register.simple_tag(ui.icon, name="icon")
 
 
-@register.simple_tag
-def badge(thing: Any, tone: str = "") -> SafeString:
-    """State as colour, shape and word. ``thing``: an object with a lifecycle, a state, or a text with a ``tone``."""
-    state = getattr(thing, "state_info", thing)
-    if isinstance(state, State):
-        text = '<span class="tone tone-{}" title="{}">{}</span>'
-        return format_html(text, tone or state.tone, state.meaning, state.label)
-    label = getattr(state, "label", state)
-    tone = tone or getattr(state, "tone", Tone.NEUTRAL)
-    return format_html('<span class="tone tone-{}">{}</span>', tone, label if label not in (None, "") else "Unknown")
-
-
-@register.simple_tag
-def instant(value: datetime | None, empty: str = "—") -> SafeString | str:
-    """When, as how long ago; the exact instant with its zone on pointing, and for scripts."""
-    if not value:
-        return empty
-    exact = timezone.localtime(value)
-    machine = exact.isoformat(timespec="seconds").replace("+00:00", "Z")
-    return format_html(
-        '<time datetime="{}" title="{}">{}</time>', machine, exact.strftime("%Y-%m-%d %H:%M:%S %Z"), ago(value)
-    )
-
-
-def ago(value: datetime) -> str:
-    """ "3 min ago", "in 2 h"; the day itself when it is more than a month away."""
-    seconds = (clock.now() - value).total_seconds()
-    size = abs(seconds)
-    if size < 5:
-        return "just now"
-    if size >= 30 * 86400:
-        return timezone.localtime(value).strftime("%Y-%m-%d")
-    step, unit = next(pair for pair in ((86400, "d"), (3600, "h"), (60, "min"), (1, "s")) if size >= pair[0])
-    return f"{int(size // step)} {unit} ago" if seconds > 0 else f"in {int(size // step)} {unit}"
+register.simple_tag(cells.badge)
+register.simple_tag(cells.instant)
 
 
 @register.inclusion_tag("components/actions.html", takes_context=True)
@@ -100,10 +66,12 @@ def panels(context: Context, place: str, obj: Any = None) -> dict[str, Any]:
     return {"panels": [(it, render_to_string(it.template, {**page, **it.context}, request)) for it in found]}
 
 
-@register.inclusion_tag("components/facts.html")
-def facts(pairs: Iterable[tuple[Any, ...]]) -> dict[str, Any]:
+@register.simple_tag
+def facts(pairs: Iterable[tuple[Any, ...]]) -> SafeString:
     """A list of details: (label, value) or (label, value, kind of a table's column)."""
-    return {"facts": [(label, value, kind[0] if kind else "text") for label, value, *kind in pairs]}
+    return format_html(
+        '<dl class="facts">{}</dl>', format_html_join("", "{}", ((cells.fact(*pair),) for pair in pairs))
+    )
 
 
 @register.inclusion_tag("components/empty.html")

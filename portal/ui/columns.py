@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -26,8 +25,8 @@ class Column:
     """``name``: path of the attribute ("component.slug"). ``sort``: another field to sort by, or ``False``.
 
     ``link``: to the row's own page, or a function of the row. ``value``: a function of the row instead of the path.
-    ``template``: a cell of its own (given ``row``, ``value``). ``minor`` columns are left out at phone width,
-    ``extra`` ones until somebody chooses them (``?columns=``).
+    ``template``: a cell of its own (given ``row``, ``value``), or a function of the row that makes its HTML. ``minor``
+    columns are left out at phone width, ``extra`` ones until somebody chooses them (``?columns=``).
     """
 
     name: str
@@ -36,7 +35,7 @@ class Column:
     link: bool | Callable[[Any], str] = False
     sort: bool | str = True
     value: Callable[[Any], Any] | None = None
-    template: str = ""
+    template: str | Callable[[Any], str] = ""
     minor: bool = False
     extra: bool = False
 
@@ -72,17 +71,3 @@ class Column:
 
 def _get(thing: Any, name: str) -> Any:
     return thing.get(name) if isinstance(thing, dict) else getattr(thing, name, None)
-
-
-@dataclass(frozen=True)
-class Cell:
-    column: Column
-    row: Any
-
-    @functools.cached_property
-    def value(self) -> Any:
-        return self.column.of(self.row)
-
-    @property
-    def href(self) -> str:
-        return self.column.href(self.row)

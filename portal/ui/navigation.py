@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,8 @@ from django.contrib.auth import get_user_model
 from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 from django.http import HttpRequest
-from django.urls import NoReverseMatch, reverse
+from django.templatetags.static import static
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.functional import SimpleLazyObject
 
 from portal import clock
@@ -66,6 +68,8 @@ def nav(
 nav("Events", "event-list", icon="history", order=90, action="portal.view_events", section="Portal", key="e")
 nav("Status", "status", icon="heartbeat", order=91, section="Portal", key="u")
 nav("API", "api-docs", icon="api", order=92, section="Portal", key="y")
+FIRST = 4
+"""How many places a phone shows; the others wait behind “More”."""
 ACCOUNT_LINKS = (("profile", "Your account", "user-circle"), ("gallery", "Components", "components"))
 
 
@@ -76,15 +80,20 @@ def shell(request: HttpRequest) -> dict[str, Any]:
 
 def _shell(request: HttpRequest) -> dict[str, Any]:
     user = getattr(request, "user", None)
-    facts: dict[str, Any] = {"stylesheets": SHEETS, "sign_out": address("sign-out")}
+    facts: dict[str, Any] = {"stylesheets": _sheets(), "sign_out": address("sign-out")}
     # Browsers use passkeys only under the name they were made for; an address such as 127.0.0.1 is not one.
     facts |= {"passkeys": request.get_host().split(":")[0] == settings.OTP_WEBAUTHN_RP_ID}
     facts |= {"home": settings.OTP_WEBAUTHN_ALLOWED_ORIGINS[0]}
     if user is None or not user.is_authenticated:
         return facts
     account = reader(request)
-    places = [place for entry in sorted(entries.values(), key=lambda e: (e.order, e.label))
-              if (not entry.action or entry.action in account.held) and (place := _place(entry, request))]  # fmt: skip
+    places = [
+        {**place, "current": request.path == place["url"] or (place["url"] != "/" and request.path.startswith(below))}
+        for action, place, below in _known(get_script_prefix(), tuple(entries.values()))
+        if not action or action in account.held
+    ]
+    for place in places[:FIRST]:
+        place["first"] = True
     names = list(dict.fromkeys(place["section"] for place in places))
     sections = [(name, [place for place in places if place["section"] == name]) for name in names]
     links = [
@@ -95,6 +104,11 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
 
 def address(url_name: str) -> str:
     """The page of that name, or nothing when there is none."""
+    return _address(url_name, get_script_prefix())
+
+
+@functools.cache
+def _address(url_name: str, prefix: str) -> str:
     try:
         return reverse(url_name)
     except NoReverseMatch:
@@ -126,11 +140,20 @@ def with_rights(pk: Any, **more: Any) -> QuerySet[Any]:
     return get_user_model()._default_manager.select_related("person").annotate(held=rights, **more).filter(pk=pk)
 
 
-def _place(entry: Entry, request: HttpRequest) -> dict[str, Any] | None:
-    if not (url := address(entry.url_name)):
-        return None
-    return {
-        "url": url,
-        "current": request.path == url or (url != "/" and request.path.startswith((url, *map(address, entry.beside)))),
-        **{name: getattr(entry, name) for name in ("label", "icon", "section", "key")},
-    }
+@functools.lru_cache(8)
+def _known(prefix: str, registered: tuple[Entry, ...]) -> list[tuple[str, dict[str, Any], tuple[str, ...]]]:
+    """Every place that has a page, in order: the right it needs, what is shown of it, and what is reached from it.
+
+    ``prefix`` is where the portal begins on its server, which addresses depend on.
+    """
+    found = []
+    for entry in sorted(registered, key=lambda entry: (entry.order, entry.label)):
+        if url := address(entry.url_name):
+            shown = {"url": url, **{name: getattr(entry, name) for name in ("label", "icon", "section", "key")}}
+            found.append((entry.action, shown, (url, *map(address, entry.beside))))
+    return found
+
+
+@functools.cache
+def _sheets() -> list[str]:
+    return [static(f"css/{name}.css") for name in SHEETS]

@@ -15,10 +15,11 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.http import urlencode
+from django.utils.safestring import SafeString
 
 from portal.errors import Invalid
-from portal.ui import export
-from portal.ui.columns import Cell, Column
+from portal.ui import cells, export
+from portal.ui.columns import Column
 from portal.ui.keyset import Keyset
 from portal.ui.panels import Panel
 
@@ -167,8 +168,9 @@ class Table:
     next = property(lambda self: self._window[3])
 
     @property
-    def rows(self) -> Iterator[tuple[Any, list[Cell]]]:
-        return ((row, [Cell(column, row) for column in self.columns]) for row in self.objects)
+    def rows(self) -> SafeString:
+        """The rows of the present page, drawn."""
+        return cells.rows(self.name, self.columns, self.objects, picked=bool(self.bulk))
 
     @property
     def narrowed(self) -> bool:

@@ -21,7 +21,7 @@ from tests import world
 from tests.inventory.screens import browser, queries
 
 pytestmark = pytest.mark.django_db
-COST = {"/": 5, "/services/": 9, "/components/": 7, "/environments/production/topology/": 6}
+COST = {"/": 5, "/services/": 8, "/components/": 6, "/environments/production/topology/": 6}
 """Queries of each page: session, account and shell are three, a list asks once for the scopes; then its own."""
 
 

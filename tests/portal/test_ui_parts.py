@@ -10,7 +10,7 @@ from django.test import RequestFactory
 from portal import clock, events, ui
 from portal.lifecycle import State, Tone
 from portal.templatetags import ui as tags
-from portal.ui import navigation
+from portal.ui import cells, navigation
 from portal.ui import panels as panel_registry
 from portal.ui.icons import icon
 from portal.ui.timeline import past
@@ -43,8 +43,8 @@ def test_a_badge_is_tone_and_word_and_escapes():
 )
 def test_how_long_ago(seconds, words, monkeypatch):
     now = clock.now()
-    monkeypatch.setattr(tags.clock, "now", lambda: now)
-    assert tags.ago(now - timedelta(seconds=seconds)) == words
+    monkeypatch.setattr(cells.clock, "now", lambda: now)
+    assert cells.ago(now - timedelta(seconds=seconds)) == words
 
 
 def test_an_instant_gives_the_exact_time_with_its_zone():
