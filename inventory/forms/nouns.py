@@ -156,7 +156,8 @@ class NounForm(forms.Form):
 
     def _kind(self, source: Any) -> str:
         given = source.get("kind") if source is not None else None
-        return str(given or self.stored.get("kind") or "") if self.noun == "component" else ""
+        # Nothing chosen yet: the first one stands in the list, so its fields must stand below.
+        return str(given or self.stored.get("kind") or kinds.Kind.values[0]) if self.noun == "component" else ""
 
     def _shapes(self) -> dict[str, kinds.Shape]:
         return kinds.KINDS[self.kind].attributes if self.kind in kinds.KINDS else {}

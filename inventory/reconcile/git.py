@@ -38,7 +38,7 @@ os.execvp(sys.argv[2], sys.argv[2:])"
 
 @dataclass(frozen=True)
 class Remote:
-    """One entry of the allow-list: ``name=repository#ref:folder``."""
+    """One entry of the allow-list: ``name=repository#ref:folder``. Without a name the repository's own is taken."""
 
     name: str
     repository: str
@@ -63,8 +63,9 @@ def remotes() -> dict[str, Remote]:
     """The repositories that may be read, by name."""
     found = {}
     for entry in filter(None, (entry.strip() for entry in settings.CATALOG_SOURCES)):
-        name, _, rest = entry.partition("=")
-        repository, _, pinned = rest.partition("#")
+        named = re.match(r"([\w.-]+)=", entry)
+        repository, _, pinned = entry[named.end() if named else 0 :].partition("#")
+        name = named[1] if named else PurePosixPath(repository).name.removesuffix(".git")
         ref, _, folder = pinned.partition(":")
         found[name] = Remote(name, repository, ref or "HEAD", folder.strip("/"))
     return found

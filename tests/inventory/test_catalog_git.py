@@ -59,6 +59,20 @@ def test_the_pinned_revision_is_read_and_its_commit_told(repository):
     assert (again.commit, len(again.estate().components)) == (first.commit, 4)
 
 
+def test_an_entry_may_be_the_repository_alone(settings):
+    settings.CATALOG_SOURCES = [
+        "https://git.example/infra.git",
+        "/srv/lab#v3:a/b",
+        "git@host.example:team/edye.git",
+        "",
+    ]
+    assert list(git.remotes().values()) == [
+        git.Remote("infra", "https://git.example/infra.git", "HEAD", ""),
+        git.Remote("lab", "/srv/lab", "v3", "a/b"),
+        git.Remote("edye", "git@host.example:team/edye.git", "HEAD", ""),
+    ]
+
+
 def test_a_branch_or_tag_may_be_looked_at_before_it_is_merged(repository):
     run(repository, "checkout", "-q", "-b", "feature/less")
     commit(repository, {"catalog/small/staging.yaml": "components: {}\n"})

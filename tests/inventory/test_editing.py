@@ -41,7 +41,8 @@ def fields(client, url: str) -> dict[str, str]:
 def test_every_noun_has_a_form_with_every_field_that_is_declared(client, api, noun):
     form = client.get(reverse(f"{noun}-create")).context["form"]
     left_out = {"attributes"} | ({"slug"} if form.known.placed else set())
-    assert set(form.fields) - {"reason"} == set(form.known.names) - left_out
+    own = {name for name in form.fields if name.startswith("attribute_")}
+    assert set(form.fields) - {"reason"} - own == set(form.known.names) - left_out
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -61,6 +62,12 @@ def test_a_component_is_added_with_what_its_kind_knows(client, api):
     assert made.attributes == {"max_memory_mb": 64, "persistent": True}
     assert (made.tags, made.custom) == (["blue", "green"], {"rack": 7, "note": "a: b", "on": True})
     assert Event.objects.order_by("seq").last().reason == "Sessions."
+
+
+def test_the_kind_that_stands_in_the_list_at_first_has_its_fields(client, api):
+    page = client.get(reverse("component-create")).content.decode()
+    assert 'name="attribute_origins"' in page
+    assert 'name="attribute_max_memory_mb"' not in page
 
 
 def test_choosing_another_kind_keeps_what_was_typed(client, api):
