@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connections
+from django.db import connection, connections
 from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.models import QuerySet
 from django.db.models.expressions import Expression
@@ -74,10 +74,7 @@ class _Compiler(SQLCompiler):
     values: dict[str, Any]
 
     def execute_sql(self, *args: Any, **options: Any) -> Any:
-        with self.connection.cursor() as cursor:
-            cursor.cursor = ServerBindingCursor(self.connection.connection)  # type: ignore[call-arg]
-            cursor.execute(self.text, self.values)
-            return [cursor.fetchall()]
+        return [fetched(self.text, self.values, self.connection)]
 
 
 class _Statement:
@@ -134,6 +131,14 @@ def prepared[M](build: Callable[..., QuerySet[Any, M]]) -> Callable[..., list[M]
         return statement.ask(bound) if statement else []
 
     return ask
+
+
+def fetched(text: str, values: dict[str, Any], connection: Any = connection) -> list[tuple[Any, ...]]:
+    """What a statement with named ``values`` gives; the server keeps its plan."""
+    with connection.cursor() as cursor:
+        cursor.cursor = ServerBindingCursor(connection.connection)  # type: ignore[call-arg]
+        cursor.execute(text, values)
+        return list(cursor.fetchall())
 
 
 def _shape(value: Any) -> Any:
