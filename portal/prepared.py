@@ -72,6 +72,10 @@ class _Compiler(SQLCompiler):
 
     text = ""
     values: dict[str, Any]
+    converters: Any
+
+    def get_converters(self, expressions: Any) -> Any:
+        return self.converters
 
     def execute_sql(self, *args: Any, **options: Any) -> Any:
         return [fetched(self.text, self.values, self.connection)]
@@ -86,6 +90,8 @@ class _Statement:
             self.rows: Any = build(*marks)
             self.compiler = _Compiler(self.rows.query, connections[self.rows.db], self.rows.db)
             text, params = self.compiler.as_sql()
+        shown = [expression for expression, *_ in self.compiler.select]
+        self.compiler.converters = SQLCompiler.get_converters(self.compiler, shown)
         given: Iterator[Any] = iter(params)
         self.compiler.text = PLACE.sub(lambda place: place[0] if place[0] == "%%" else self._place(next(given)), text)
 
