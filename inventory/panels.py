@@ -138,7 +138,7 @@ def list_views(request: HttpRequest, table: ui.Table) -> ui.Panel | None:
     ):
         return None
     place = match.url_name or ""
-    views = list(saved.of_list(place, request.user))
+    views = saved.of_list(place, request.user)
     tabs = [
         (view, saved.address(view), str(view.pk) == request.GET.get("view"), view.owner_id == request.user.pk)
         for view in views

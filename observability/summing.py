@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from django.db import connection
 from django.utils.dateparse import parse_datetime
 
 from inventory.models import Component, DataCenter, Environment, Service
@@ -20,6 +19,7 @@ from observability.models import STALE_AFTER, ComponentHealth
 from observability.queries import said
 from portal import clock
 from portal.lifecycle import State
+from portal.prepared import fetched
 
 By = Literal["environment", "service"]
 MANY = 500
@@ -105,9 +105,9 @@ class Sum:
         return self.places.total()
 
     @property
-    def where(self) -> list[tuple[str, int]]:
+    def where(self) -> str:
         """How many there are in each data center, the most first."""
-        return self.places.most_common(PLACES)
+        return ", ".join(f"{place}: {count:,}" for place, count in self.places.most_common(PLACES))
 
     @property
     def elsewhere(self) -> int:
@@ -142,9 +142,7 @@ def sums(reader: Any, by: By, **page: Any) -> tuple[list[tuple[Environment | Ser
         where["within"] = f"AND scope.{kind} = %(slug)s"
     now = clock.now()
     asked = {"reader": reader.pk, "now": now, "fresh": now - STALE_AFTER, "thing": thing.pk, "slug": thing.slug}
-    with connection.cursor() as cursor:
-        cursor.execute(_SUMS.format(**where), asked)
-        count, *lists = cursor.fetchone()
+    ((count, *lists),) = fetched(_SUMS.format(**where), asked)
     shown, places, states, named = (rows or [] for rows in lists)
     found = _sums(places, states, named)
     groups = [(model(slug=row["slug"], name=row["name"]), found[row["slug"]]) for row in shown]

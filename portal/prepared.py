@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connections
+from django.db import connection, connections
 from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.models import QuerySet
 from django.db.models.expressions import Expression
@@ -72,12 +72,13 @@ class _Compiler(SQLCompiler):
 
     text = ""
     values: dict[str, Any]
+    converters: Any
+
+    def get_converters(self, expressions: Any) -> Any:
+        return self.converters
 
     def execute_sql(self, *args: Any, **options: Any) -> Any:
-        with self.connection.cursor() as cursor:
-            cursor.cursor = ServerBindingCursor(self.connection.connection)  # type: ignore[call-arg]
-            cursor.execute(self.text, self.values)
-            return [cursor.fetchall()]
+        return [fetched(self.text, self.values, self.connection)]
 
 
 class _Statement:
@@ -89,6 +90,8 @@ class _Statement:
             self.rows: Any = build(*marks)
             self.compiler = _Compiler(self.rows.query, connections[self.rows.db], self.rows.db)
             text, params = self.compiler.as_sql()
+        shown = [expression for expression, *_ in self.compiler.select]
+        self.compiler.converters = SQLCompiler.get_converters(self.compiler, shown)
         given: Iterator[Any] = iter(params)
         self.compiler.text = PLACE.sub(lambda place: place[0] if place[0] == "%%" else self._place(next(given)), text)
 
@@ -134,6 +137,14 @@ def prepared[M](build: Callable[..., QuerySet[Any, M]]) -> Callable[..., list[M]
         return statement.ask(bound) if statement else []
 
     return ask
+
+
+def fetched(text: str, values: dict[str, Any], connection: Any = connection) -> list[tuple[Any, ...]]:
+    """What a statement with named ``values`` gives; the server keeps its plan."""
+    with connection.cursor() as cursor:
+        cursor.cursor = ServerBindingCursor(connection.connection)  # type: ignore[call-arg]
+        cursor.execute(text, values)
+        return list(cursor.fetchall())
 
 
 def _shape(value: Any) -> Any:

@@ -12,6 +12,7 @@ from django.utils.http import urlencode
 
 from inventory.models import SavedView
 from portal.errors import Conflict, Invalid
+from portal.prepared import prepared
 
 PASSING = ("after", "before", "export", "view")
 """What says where somebody was, not how the list looked."""
@@ -26,9 +27,10 @@ def lasting(query: str) -> str:
     return kept.urlencode()
 
 
+@prepared
 def of_list(place: str, account: Any) -> QuerySet[SavedView]:
     """The views of the list ``place`` that ``account`` sees: its own, and those that are shared."""
-    seen = Q(owner=account) | Q(shared=True)
+    seen = Q(owner=account.pk) | Q(shared=True)
     rows = SavedView.objects.filter(seen, place=place).select_related("owner__person")
     return rows.order_by("name", "pk")[:SHOWN]
 

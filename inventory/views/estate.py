@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from django.contrib.postgres.expressions import ArraySubquery
 from django.db.models import OuterRef, Q, QuerySet
 from django.db.models.functions import JSONObject
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_GET
 
 from inventory.actions.reload import RELOAD
@@ -20,6 +22,8 @@ from inventory.views.tools import rights, tools, watching
 from portal.http import page
 from portal.prepared import first_or_404, prepared
 
+SOME = "-/-/-"
+"""Stands for the slug of a component in the address of its page."""
 LINKS = 30
 """How many dependencies a page names each way; the rest is in their list."""
 
@@ -46,12 +50,23 @@ def _links(reader: Any, *narrow: Q, **ends: Any) -> ArraySubquery:
     return ArraySubquery(rows.values(link=JSONObject(**names))[: LINKS + 1])
 
 
-def _both_ways(needs: list[Any], needed_by: list[Any], **more: str) -> dict[str, Any]:
-    """Context of both lists of dependencies; ``more`` leads to what does not fit."""
-    context: dict[str, Any] = {"needs": needs[:LINKS], "needed_by": needed_by[:LINKS]}
+def _both_ways(needs: list[Any], needed_by: list[Any], *, near: bool = False, **more: str) -> dict[str, Any]:
+    """Context of both lists of dependencies; ``more`` leads to what does not fit. ``near``: both ends are named."""
+    arrow = "{source} → " if near else "", " → {target}" if near else ""
+    context: dict[str, Any] = {
+        "needs": _listed(needs, f'{arrow[0]}<a href="{{there}}">{{target}}</a>', "target"),
+        "needed_by": _listed(needed_by, f'<a href="{{there}}">{{source}}</a>{arrow[1]}', "source"),
+    }
     for name, found in (("more_needs", needs), ("more_needed_by", needed_by)):
         context[name] = f"{reverse('dependency-list')}?{more[name]}" if len(found) > LINKS else ""
     return context
+
+
+def _listed(links: list[dict[str, str]], text: str, far: str) -> SafeString:
+    """An item for each link; its ``text`` leads ``there``, to the far end."""
+    there = reverse("component-detail", args=[SOME])
+    facts = ({**link, "there": there.replace(SOME, quote(link[far]))} for link in links[:LINKS])
+    return format_html_join("", f'<li>{text} <span class="soft">{{kind}}</span></li>', facts)
 
 
 @require_GET
@@ -60,7 +75,7 @@ def service_detail(request: HttpRequest, slug: str) -> HttpResponse:
     service: Any = first_or_404(_service(request.user, slug))
     context = {"title": service.name, "service": service, "facts": _of_service(service)} | tools(request, service)
     search = urlencode({"q": slug})
-    context |= _both_ways(service.needs, service.needed, more_needs=search, more_needed_by=search)
+    context |= _both_ways(service.needs, service.needed, near=True, more_needs=search, more_needed_by=search)
     return page(request, "inventory/service_detail.html", context | {"crumbs": [("Services", reverse("service-list"))]})
 
 
@@ -91,8 +106,8 @@ def component_detail(request: HttpRequest, slug: str) -> HttpResponse:
     context = {"title": component.name, "component": component, "facts": facts(component)} | tools(request, component)
     context["environment"] = component.environment
     context["may_reload"] = component.kind == Component.Kind.APP and RELOAD.permission in context["held"]
-    ends = {"more_needs": urlencode({"source": slug}), "more_needed_by": urlencode({"target": slug})}
-    context |= _both_ways(component.needed, component.needing, **ends)
+    needs, needed_by = urlencode({"source": slug}), urlencode({"target": slug})
+    context |= _both_ways(component.needed, component.needing, more_needs=needs, more_needed_by=needed_by)
     service = (component.service.name, component.service.get_absolute_url())
     context["crumbs"] = [("Components", reverse("component-list")), service]
     return page(request, "inventory/component_detail.html", context)

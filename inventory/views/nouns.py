@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 from django.db import models
@@ -13,9 +15,10 @@ from django.views.decorators.http import require_safe
 from inventory import addresses, lists
 from inventory.models import NOUNS
 from inventory.models.base import KEPT_BY_THE_DATABASE
-from inventory.views.tools import estate, tools
+from inventory.views.tools import estate, tools, watching
 from portal.http import page
 from portal.lifecycle import authorize
+from portal.prepared import first_or_404, prepared
 
 VIEW = "inventory.view"
 UNSHOWN = {"id", "scope", "declared_by", "created_at", "attributes", "custom", "tags", *KEPT_BY_THE_DATABASE}
@@ -47,15 +50,25 @@ def choices(request: HttpRequest, noun: str) -> HttpResponse:
 @require_safe
 def noun_detail(request: HttpRequest, noun: str, key: Any) -> HttpResponse:
     """One of a noun that needs no page of its own: what is declared about it, and what the apps know."""
-    joins = [field.name for field in NOUNS[noun]._meta.concrete_fields if isinstance(field, models.ForeignKey)]
-    field = "pk" if addresses.PLACES[noun][1] == "uuid" else "slug"
-    obj = addresses.rows_of(noun, request.user).filter(**{field: key}).select_related(*set(joins) - {"scope"}).first()
-    if obj is None:
-        raise Http404
-    context = {"title": addresses.title_of(obj), "facts": facts(obj)} | tools(request, obj)
+    obj = first_or_404(_one(noun)(request.user, key))
+    context: dict[str, Any] = {"title": addresses.title_of(obj), "facts": facts(obj)} | tools(request, obj)
     context["crumbs"] = [(lists.PLURALS[noun], reverse(f"{noun}-list"))]
     context["environment"] = getattr(obj, "environment", None)
     return page(request, "inventory/noun_detail.html", context)
+
+
+@functools.cache
+def _one(noun: str) -> Callable[[Any, Any], list[Any]]:
+    """Finds one of a noun with all that it points at."""
+    joins = {field.name for field in NOUNS[noun]._meta.concrete_fields if isinstance(field, models.ForeignKey)}
+    field = "pk" if addresses.PLACES[noun][1] == "uuid" else "slug"
+
+    @prepared
+    def one(reader: Any, key: Any) -> models.QuerySet[Any]:
+        rows = addresses.rows_of(noun, reader).filter(**{field: key}).select_related(*joins - {"scope"})
+        return rows.annotate(watched=watching(reader))
+
+    return one
 
 
 def facts(obj: Any) -> list[tuple[Any, ...]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django import template
 from django.template import Context
-from django.template.loader import render_to_string
+from django.template.loader import get_template
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -60,10 +60,14 @@ def table(table: ui.Table) -> dict[str, Any]:
 @register.inclusion_tag("components/panels.html", takes_context=True)
 def panels(context: Context, place: str, obj: Any = None) -> dict[str, Any]:
     """The panels other apps add to ``place`` for ``obj``."""
-    request = context["request"]
-    page: dict[str, Any] = dict(context.flatten())  # type: ignore[arg-type]
-    found = ui.panels_for(request, place, obj)
-    return {"panels": [(it, render_to_string(it.template, {**page, **it.context}, request)) for it in found]}
+    return {"panels": [(it, _inside(context, it)) for it in ui.panels_for(context["request"], place, obj)]}
+
+
+def _inside(context: Context, panel: ui.Panel) -> SafeString:
+    found: Any = get_template(panel.template)
+    with context.push(**panel.context):
+        body: SafeString = found.template.render(context)
+    return body
 
 
 @register.simple_tag

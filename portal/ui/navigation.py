@@ -15,9 +15,12 @@ from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 from django.utils.functional import SimpleLazyObject
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
 
 from portal import clock
 from portal.prepared import prepared
+from portal.ui.icons import icon
 
 # From each action to the next one in the index: an account may hold forty of them on hundreds of scopes.
 _HELD = """ARRAY(WITH RECURSIVE step AS (
@@ -68,8 +71,12 @@ def nav(
 nav("Events", "event-list", icon="history", order=90, action="portal.view_events", section="Portal", key="e")
 nav("Status", "status", icon="heartbeat", order=91, section="Portal", key="u")
 nav("API", "api-docs", icon="api", order=92, section="Portal", key="y")
-FIRST = 4
+FIRST_PLACES = 4
 """How many places a phone shows; the others wait behind “More”."""
+SIDE = '<li{}><a href="{}"{}{}>{}<span>{}</span></a></li>'
+LISTED = '<li><a href="{}"{}><span>{}</span></a></li>'
+KEYS, KEY = ' data-key="{0}" aria-keyshortcuts="g {0}"', "<dt><kbd>g</kbd> <kbd>{}</kbd></dt><dd>{}</dd>"
+CURRENT, FIRST = mark_safe(' aria-current="page"'), mark_safe(' class="first"')
 ACCOUNT_LINKS = (("profile", "Your account", "user-circle"), ("gallery", "Components", "components"))
 
 
@@ -92,14 +99,26 @@ def _shell(request: HttpRequest) -> dict[str, Any]:
         for action, place, below in _known(get_script_prefix(), tuple(entries.values()))
         if not action or action in account.held
     ]
-    for place in places[:FIRST]:
-        place["first"] = True
     names = list(dict.fromkeys(place["section"] for place in places))
-    sections = [(name, [place for place in places if place["section"] == name]) for name in names]
+    sections = [(name, *_drawn(places, name)) for name in names]
+    keys = format_html_join("", KEY, ((place["key"], place["label"]) for place in places if place["key"]))
     links = [
         {"url": url, "label": label, "icon": icon} for name, label, icon in ACCOUNT_LINKS if (url := address(name))
     ]
-    return facts | {"account_links": links} | {"account": account, "sections": sections, "places": places}
+    return facts | {"account_links": links} | {"account": account, "sections": sections, "keys": keys, "places": places}
+
+
+def _drawn(places: list[dict[str, Any]], section: str) -> tuple[SafeString, SafeString]:
+    """The places of a section as items: for the side, and for the list of all."""
+    side, listed = [], []
+    for number, place in enumerate(places):
+        if place["section"] == section:
+            now = CURRENT if place["current"] else ""
+            keys = format_html(KEYS, place["key"]) if place["key"] else ""
+            first = FIRST if number < FIRST_PLACES else ""
+            side.append((first, place["url"], now, keys, icon(place["icon"], 18), place["label"]))
+            listed.append((place["url"], now, place["label"]))
+    return format_html_join("", SIDE, side), format_html_join("", LISTED, listed)
 
 
 def address(url_name: str) -> str:
