@@ -4,9 +4,11 @@ the words' table, held every word against every known one.
 
 from django.db import migrations
 
-# Each word once; asked for as a value of its own, which leaves the planner nothing to choose but the index.
+# Each word once, asked for as a value of its own. Nothing but the sorted indexes is left to choose: the one of likeness
+# also knows what is equal, but reads all that it has not sorted in yet.
 LEARN = """
-CREATE OR REPLACE FUNCTION portal_search_learn() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$
+CREATE OR REPLACE FUNCTION portal_search_learn() RETURNS trigger LANGUAGE plpgsql
+    SET enable_seqscan = off SET enable_bitmapscan = off AS $$
 BEGIN
     INSERT INTO portal_search_word (word, place)
     SELECT seen.word, TG_TABLE_NAME::text
