@@ -77,10 +77,25 @@ def _leave_out_long(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The long proofs repeat on real daemons, at every step, what shorter ones prove in simulated worlds."""
     if config.getoption("--long") or os.environ.get("CI") == "true":
         return
-    reason = pytest.mark.skip(reason="a long proof; --long or CI=true runs it")
-    for item in items:
-        if item.get_closest_marker("long"):
-            item.add_marker(reason)
+    long = [item for item in items if item.get_closest_marker("long")]
+    if hasattr(config, "workeroutput"):  # to tell the controller a thousand times of a skipped test takes seconds
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+        config.workeroutput["left_out"] = len(long)
+    for item in long:
+        item.add_marker(pytest.mark.skip(reason="a long proof; --long or CI=true runs it"))
+
+
+LEFT_OUT = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if left_out := terminalreporter.config.stash.get(LEFT_OUT, 0):
+        terminalreporter.write_line(f"{left_out} long proofs were left out; --long or CI=true runs them")
 
 
 @pytest.hookimpl(trylast=True)
