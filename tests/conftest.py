@@ -22,6 +22,9 @@ from xdist.scheduler import LoadScopeScheduling
 from portal import clock, events
 from tests import world
 from tests.postgres import copy_the_migrated_database
+from tests.served import served
+
+__all__ = ["served"]
 
 gc.disable()  # until all tests are loaded
 
@@ -49,11 +52,14 @@ LONGEST = (
     *("embedded", "drivers", "passkeys", "structure"),
 )
 ON_THE_LAB = ("tests/lab/", "on_real_daemons", "killed_workers")
+ON_ONE_SERVER = ("test_palette", "test_phone_lists", "test_pictures", "test_stream", "test_many_streams")
 
 
 def _group(nodeid: str) -> str:
-    """What one worker does: a file, whose tests may share a server, and everything that acts on the small lab."""
+    """What one worker does: a file, and all that acts on the small lab, or asks the portal's one web server."""
     name = nodeid.partition("::")[0]
+    if any(word in name for word in ON_ONE_SERVER):
+        return "stories on one server"
     return "lab" if any(word in name for word in ON_THE_LAB) else name
 
 

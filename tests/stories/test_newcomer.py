@@ -78,7 +78,7 @@ class Sources:
 
 @pytest.fixture(scope="module")
 def told(portal) -> dict[str, str]:
-    """What three commands print, by their names, from one process: most of each would be spent on loading the portal."""
+    """What three commands print, by name, from one process: most of each would be spent on loading the portal."""
     words = {
         "catalog": ("plan", "catalog/edye"),
         "signal_source": ("alertmanager",),
@@ -170,7 +170,7 @@ def test_an_incident_from_the_signal_to_the_closed_ticket(portal, browser, sourc
     on_call.page.get_by_role("link", name=re.compile(r"INC-\d+")).first.click()
     here = on_call.page.url
     on_call.press("Acknowledge")
-    expect(on_call.page.locator("main")).not_to_contain_text("Nobody yet")
+    expect(on_call.page.locator("main dl div", has_text="Acknowledged by")).to_contain_text("On-call engineer")
     on_call.press("Take command", reason="")
     on_call.press("Start mitigation", mitigation="Roll the last release back.")
     on_call.press("Start the investigation", evidence="Error rate is back to normal.")

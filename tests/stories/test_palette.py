@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests import world
 from tests.inventory.screens import browser as signed_in
-from tests.served import served
 from tests.stories.browser import ARGUMENTS, CHROMIUM
 
 pytestmark = [
@@ -28,14 +26,13 @@ AT_ONCE = """(field, typed) => {
 
 
 @pytest.fixture
-def address(tmp_path) -> Iterator[tuple[str, str]]:
+def address(served) -> tuple[str, str]:
     """Where the portal answers, and the session of somebody who sees one service."""
     for number in range(8):
         world.component(f"production/us-central/web-{number:02}", service="api")
     world.component("production/us-central/web-secret", service="web")
     session = signed_in(world.account("reader", "on_call", ("production", "api"))).session.session_key
-    with served(tmp_path) as found:
-        yield found, session
+    return served, session
 
 
 def test_everything_is_found_and_opened_by_keyboard_and_from_a_phone(address):
