@@ -105,21 +105,18 @@ def run(name: str, body: Body) -> int:
         changed = body() or 0
     except Exception as error:
         log.exception("reconciler_failed", reconciler=name)
-        facts = {"started_at": started, "finished_at": clock.now(), "error": repr(error)[:2000]}
-        _remember(name, facts)
+        _remember(name, started_at=started, finished_at=clock.now(), error=repr(error)[:2000])
         raise
     finally:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
     done = clock.now()
-    facts = {"started_at": started, "finished_at": done, "succeeded_at": done, "changed": changed, "error": ""}
-    _remember(name, facts)
+    _remember(name, started_at=started, finished_at=done, succeeded_at=done, changed=changed, error="")
     return changed
 
 
-def _remember(name: str, facts: dict[str, Any]) -> None:
+def _remember(name: str, **facts: Any) -> None:
     """Keep how the last run went. That happens several times a second, so it is one statement once the row is there."""
     from portal.models import ReconcilerRun
 
-    if not ReconcilerRun.objects.filter(name=name).update(**facts):
-        ReconcilerRun.objects.update_or_create(name=name, defaults=facts)
+    ReconcilerRun.objects.filter(name=name).update(**facts) or ReconcilerRun.objects.get_or_create(facts, name=name)
