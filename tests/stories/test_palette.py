@@ -50,9 +50,9 @@ def test_everything_is_found_and_opened_by_keyboard_and_from_a_phone(address):
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = _page(chromium, *address, faults)
+        _pressed(page)
         _by_keyboard(page)
         _in_a_hurry(page)
-        _pressed(page)
         _from_a_phone(_page(chromium, *address, faults, width=390))
         assert faults == []
         _out_of_reach(page)
