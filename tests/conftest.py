@@ -202,7 +202,10 @@ def standing(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Itera
 
     def build(make: Callable[[], Any]) -> Any:
         with django_db_blocker.unblock():
-            return make()
+            made = make()
+            # Or each test would check the references of all that stands, within its savepoint and so for itself alone.
+            connection.check_constraints()
+            return made
 
     build(outer.__enter__)
     yield build
