@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from django.db.models import QuerySet
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework import authentication, exceptions
 from rest_framework.request import Request
@@ -17,6 +18,7 @@ from identity import actions
 from identity.models import Account, ApiToken
 from identity.second_factor import TooManyCodes, check_code
 from portal import clock, events
+from portal.prepared import prepared
 
 # A busy token would otherwise write its row on every request.
 LAST_USED_RESOLUTION = timedelta(minutes=1)
@@ -46,6 +48,12 @@ def _step_up(request: Request, account: Account) -> None:
     actions.step_up(account, by=account, method="otp")
 
 
+@prepared
+def _token(digest: str) -> QuerySet[ApiToken]:
+    live = ApiToken.objects.filter(digest=digest, revoked_at=None, expires_at__gt=clock.now(), account__is_active=True)
+    return live.select_related("account__person")
+
+
 class TokenAuthentication(authentication.BaseAuthentication):
     """``Authorization: Bearer edye_…``."""
 
@@ -54,11 +62,7 @@ class TokenAuthentication(authentication.BaseAuthentication):
         if scheme.lower() != "bearer":
             return None
         now = clock.now()
-        token = (
-            ApiToken.objects.select_related("account__person")
-            .filter(digest=ApiToken.hashed(text.strip()), revoked_at=None, expires_at__gt=now, account__is_active=True)
-            .first()
-        )
+        token = next(iter(_token(ApiToken.hashed(text.strip()))), None)
         if token is None:
             raise exceptions.AuthenticationFailed("This token is unknown, has ended or was revoked.")
         if token.last_used_at is None or now - token.last_used_at > LAST_USED_RESOLUTION:

@@ -18,6 +18,21 @@ def _account(pk: Any) -> QuerySet[Account]:
     return Account.objects.filter(pk=pk)
 
 
+def _held(account: Any, scope: Any) -> QuerySet[EffectiveScope]:
+    held = EffectiveScope.objects.live().filter(account=account.pk)
+    return held if scope is None else held.filter(scope=scope)
+
+
+@prepared
+def _holding(account: Any, action: str, scope: Any) -> QuerySet[EffectiveScope, Any]:
+    return _held(account, scope).filter(action=action).values_list("pk", flat=True)[:1]
+
+
+@prepared
+def _actions(account: Any, scope: Any) -> QuerySet[EffectiveScope, Any]:
+    return _held(account, scope).values_list("action", flat=True).distinct()
+
+
 class ScopeBackend(ModelBackend):
     """Password sign-in of the embedded default, and ``user.has_perm("incidents.acknowledge", incident)``.
 
@@ -42,9 +57,7 @@ class ScopeBackend(ModelBackend):
             return False
         if isinstance(obj, Scope) and (obj._state.adding or not obj.concrete):
             return rights.holds_widely(user_obj, perm, obj)
-        held = EffectiveScope.objects.live().filter(account=user_obj.pk, action=perm)
-        scope = obj.pk if isinstance(obj, Scope) else getattr(obj, "scope_id", None)
-        return (held.filter(scope=scope) if scope else held).exists()
+        return bool(_holding(user_obj, perm, obj.pk if isinstance(obj, Scope) else getattr(obj, "scope_id", None)))
 
     def has_module_perms(self, user_obj: Any, app_label: str) -> bool:
         return False
@@ -52,6 +65,4 @@ class ScopeBackend(ModelBackend):
     def get_all_permissions(self, user_obj: Any, obj: Any = None) -> set[str]:
         if not isinstance(user_obj, Account) or not user_obj.is_active:
             return set()
-        held = EffectiveScope.objects.live().filter(account=user_obj.pk)
-        scope = getattr(obj, "scope_id", None)
-        return set((held.filter(scope=scope) if scope else held).values_list("action", flat=True).distinct())
+        return set(_actions(user_obj, getattr(obj, "scope_id", None)))

@@ -95,8 +95,6 @@ def reconciler(name: str, *, every: float, queue: str = "default") -> Callable[[
 
 def run(name: str, body: Body) -> int:
     """Run ``body`` unless another process is at it; keep how it went. Returns the rows it changed."""
-    from portal.models import ReconcilerRun
-
     key = zlib.crc32(name.encode())
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(%s)", [key])
@@ -107,13 +105,18 @@ def run(name: str, body: Body) -> int:
         changed = body() or 0
     except Exception as error:
         log.exception("reconciler_failed", reconciler=name)
-        facts = {"started_at": started, "finished_at": clock.now(), "error": repr(error)[:2000]}
-        ReconcilerRun.objects.update_or_create(name=name, defaults=facts)
+        _remember(name, started_at=started, finished_at=clock.now(), error=repr(error)[:2000])
         raise
     finally:
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [key])
     done = clock.now()
-    facts = {"started_at": started, "finished_at": done, "succeeded_at": done, "changed": changed, "error": ""}
-    ReconcilerRun.objects.update_or_create(name=name, defaults=facts)
+    _remember(name, started_at=started, finished_at=done, succeeded_at=done, changed=changed, error="")
     return changed
+
+
+def _remember(name: str, **facts: Any) -> None:
+    """Keep how the last run went. That happens several times a second, so it is one statement once the row is there."""
+    from portal.models import ReconcilerRun
+
+    ReconcilerRun.objects.filter(name=name).update(**facts) or ReconcilerRun.objects.get_or_create(facts, name=name)

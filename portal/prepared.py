@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection, connections
+from django.db import NotSupportedError, connection, connections
 from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.models import QuerySet
 from django.db.models.expressions import Expression
@@ -142,8 +142,13 @@ def prepared[M](build: Callable[..., QuerySet[Any, M]]) -> Callable[..., list[M]
 def fetched(text: str, values: dict[str, Any], connection: Any = connection) -> list[tuple[Any, ...]]:
     """What a statement with named ``values`` gives; the server keeps its plan."""
     with connection.cursor() as cursor:
-        cursor.cursor = ServerBindingCursor(connection.connection)  # type: ignore[call-arg]
-        cursor.execute(text, values)
+        plain, cursor.cursor = cursor.cursor, ServerBindingCursor(connection.connection)  # type: ignore[call-arg]
+        try:
+            cursor.execute(text, values)
+        except NotSupportedError:
+            # A migration gave a column another type since. What psycopg knows of plans goes with them.
+            plain.execute("DEALLOCATE ALL")
+            cursor.execute(text, values)
         return list(cursor.fetchall())
 
 

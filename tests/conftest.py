@@ -22,6 +22,9 @@ from xdist.scheduler import LoadScopeScheduling
 from portal import clock, events
 from tests import world
 from tests.postgres import copy_the_migrated_database
+from tests.served import served
+
+__all__ = ["served"]
 
 gc.disable()  # until all tests are loaded
 
@@ -49,11 +52,14 @@ LONGEST = (
     *("embedded", "drivers", "passkeys", "structure"),
 )
 ON_THE_LAB = ("tests/lab/", "on_real_daemons", "killed_workers")
+ON_ONE_SERVER = ("test_palette", "test_phone_lists", "test_pictures", "test_stream", "test_many_streams")
 
 
 def _group(nodeid: str) -> str:
-    """What one worker does: a file, whose tests may share a server, and everything that acts on the small lab."""
+    """What one worker does: a file, and all that acts on the small lab, or asks the portal's one web server."""
     name = nodeid.partition("::")[0]
+    if any(word in name for word in ON_ONE_SERVER):
+        return "stories on one server"
     return "lab" if any(word in name for word in ON_THE_LAB) else name
 
 
@@ -77,10 +83,25 @@ def _leave_out_long(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The long proofs repeat on real daemons, at every step, what shorter ones prove in simulated worlds."""
     if config.getoption("--long") or os.environ.get("CI") == "true":
         return
-    reason = pytest.mark.skip(reason="a long proof; --long or CI=true runs it")
-    for item in items:
-        if item.get_closest_marker("long"):
-            item.add_marker(reason)
+    long = [item for item in items if item.get_closest_marker("long")]
+    if hasattr(config, "workeroutput"):  # to tell the controller a thousand times of a skipped test takes seconds
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+        config.workeroutput["left_out"] = len(long)
+    for item in long:
+        item.add_marker(pytest.mark.skip(reason="a long proof; --long or CI=true runs it"))
+
+
+LEFT_OUT = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    node.config.stash[LEFT_OUT] = getattr(node, "workeroutput", {}).get("left_out", 0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if left_out := terminalreporter.config.stash.get(LEFT_OUT, 0):
+        terminalreporter.write_line(f"{left_out} long proofs were left out; --long or CI=true runs them")
 
 
 @pytest.hookimpl(trylast=True)
@@ -181,7 +202,10 @@ def standing(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Itera
 
     def build(make: Callable[[], Any]) -> Any:
         with django_db_blocker.unblock():
-            return make()
+            made = make()
+            # Or each test would check the references of all that stands, within its savepoint and so for itself alone.
+            connection.check_constraints()
+            return made
 
     build(outer.__enter__)
     yield build

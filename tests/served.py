@@ -7,10 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
 from django.conf import settings
 from django.db import connection
 
@@ -18,12 +17,13 @@ from portal.embedded import ports
 from tests.ports import free
 
 
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """The address of a uvicorn process that serves the portal; its log is in ``folder``.
+@pytest.fixture(scope="session")
+def served(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a uvicorn process that serves the portal to all tests that ask for it.
 
     The test has to commit what the server is to see (``django_db(transaction=True)``).
     """
+    folder = tmp_path_factory.mktemp("served")
     port = free()
     database = urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
     env = os.environ | {"DATABASE_URL": database, "PORT": str(port), "PORTAL_STATE": str(settings.STATE_DIR)}

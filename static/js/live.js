@@ -11,7 +11,9 @@ let wait = FIRST_WAIT;
 let retry = 0;
 let lostAt = 0;
 const changed = new Set();
+const held = new Set();
 let refreshing = 0;
+let pressed = false;
 
 const living = () => [...document.querySelectorAll("[data-live]")];
 const topicsOf = (element) => element.dataset.live.split(/\s+/).filter(Boolean);
@@ -73,6 +75,23 @@ function mark() {
   const text = stale ? `Not live since ${new Date(lostAt).toLocaleTimeString()}. Connecting again…` : "";
   if (place && place.textContent !== text) place.textContent = text;
 }
+
+// What is replaced between a press and its release never hears the click, so what has come meanwhile is fetched after it.
+function released() {
+  pressed = false;
+  setTimeout(() => {
+    held.forEach(refresh);
+    held.clear();
+  });
+}
+
+addEventListener("pointerdown", () => (pressed = true), true);
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, released, true);
+document.addEventListener("htmx:beforeSwap", ({ detail }) => {
+  if (!pressed || detail.requestConfig.elt !== detail.target || !detail.target.dataset.live) return;
+  detail.shouldSwap = false;
+  held.add(detail.target);
+});
 
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) {

@@ -19,19 +19,12 @@ from portal import events
 from tests import world
 from tests.operations.counting import STEPS
 from tests.operations.worlds import drive
-from tests.served import served
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(120)]
 PATIENCE = 20
 MORE_THAN_ONE_READING = 1203
 
 Event = tuple[str, dict[str, Any]]
-
-
-@pytest.fixture(scope="module")
-def server(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served(tmp_path_factory.mktemp("served")) as address:
-        yield address
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +35,7 @@ def estate(transactional_db: None) -> None:
 
 
 @pytest.fixture
-def listen(server: str, client: Any, owner: Account) -> Callable[..., Any]:
+def listen(served: str, client: Any, owner: Account) -> Callable[..., Any]:
     """``with listen(operation, after=7) as events``: what a browser of the owner hears, as (event, data)."""
     client.force_login(owner)
     cookies = {"session": client.cookies["session"].value}
@@ -50,7 +43,7 @@ def listen(server: str, client: Any, owner: Account) -> Callable[..., Any]:
     @contextmanager
     def hear(operation: Operation, after: int | None = None) -> Iterator[Iterator[Event]]:
         named = {"Last-Event-ID": str(after)} if after is not None else {}
-        with httpx.Client(base_url=server, cookies=cookies, timeout=PATIENCE) as browser:  # noqa: SIM117 (read in order)
+        with httpx.Client(base_url=served, cookies=cookies, timeout=PATIENCE) as browser:  # noqa: SIM117 (read in order)
             with browser.stream("GET", url(operation), headers=named) as answer:
                 assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/event-stream")
                 yield heard(answer.iter_lines())

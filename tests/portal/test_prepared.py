@@ -3,6 +3,7 @@
 from datetime import timedelta
 from types import SimpleNamespace
 
+import psycopg
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.db import connection
@@ -13,7 +14,8 @@ from identity import rights
 from identity.models import EffectiveScope
 from inventory.models import Component
 from portal import clock
-from portal.prepared import prepared
+from portal.prepared import fetched, prepared
+from portal.ui.live import database_address
 from tests import world
 
 pytestmark = pytest.mark.django_db
@@ -100,3 +102,18 @@ def test_what_could_not_be_asked_anew_is_refused(build):
 def test_an_account_is_nothing_but_its_key():
     with pytest.raises(AttributeError):
         prepared(lambda reader: Component.objects.filter(name=reader.username))(world.account("a"))
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_migration_that_changes_a_type_does_no_harm():
+    """PostgreSQL refuses to go on with a plan whose rows would look different."""
+    with psycopg.connect(**database_address(), autocommit=True) as other:
+        other.execute("CREATE TABLE changing (word varchar(5))")
+        try:
+            other.execute("INSERT INTO changing VALUES ('here')")
+            asked = [fetched("SELECT word FROM changing WHERE word = %(word)s", {"word": "here"}) for _ in range(2)]
+            other.execute("ALTER TABLE changing ALTER word TYPE text")
+            asked.append(fetched("SELECT word FROM changing WHERE word = %(word)s", {"word": "here"}))
+        finally:
+            other.execute("DROP TABLE changing")
+    assert asked == [[("here",)]] * 3

@@ -41,7 +41,10 @@ def until(condition: Callable[[], Any], seconds: float, *, every: float = 0.2) -
 
 @dataclass
 class Someone:
-    """A person with an authenticator app, signed in to a browser window of their own."""
+    """A person with an authenticator app, signed in to a browser window of their own.
+
+    Who has signed in before opens the next window with the session that they have, as people do.
+    """
 
     portal: Portal
     browser: Browser
@@ -50,17 +53,28 @@ class Someone:
     page: Page = field(init=False)
     # Whoever signs in twice in one story has one authenticator app all the same: a code is taken once.
     last_steps: ClassVar[dict[str, int]] = {}
+    sessions: ClassVar[dict[tuple[str, str], Any]] = {}
+    """What the browser keeps of them, by address of the portal and account."""
 
     def __post_init__(self) -> None:
+        whose = self.portal.address, self.account
         context = self.browser.new_context(
-            viewport={"width": self.width, "height": 900}, base_url=self.portal.address, reduced_motion="reduce"
+            viewport={"width": self.width, "height": 900},
+            base_url=self.portal.address,
+            reduced_motion="reduce",
+            storage_state=self.sessions.get(whose),
         )
         context.set_default_timeout(20_000)
         self.page = context.new_page()
         self.faults: list[str] = []
         self.page.on("console", lambda message: self._heard(message.type, message.text))
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self._sign_in()
+        if whose in self.sessions:
+            self.page.goto("/")
+        else:
+            self._sign_in()
+        expect(self.page.get_by_role("heading", name="Dashboard")).to_be_visible()
+        self.sessions[whose] = context.storage_state()
 
     def _heard(self, kind: str, text: str) -> None:
         # Answers such as 422 are part of the story; what the policy blocks or a script throws is not.
@@ -86,7 +100,6 @@ class Someone:
         self.page.get_by_role("button", name="Sign in", exact=True).click()
         self.page.get_by_label("One-time code").fill(self.code())
         self.page.get_by_role("button", name="Continue").click()
-        expect(self.page.get_by_role("heading", name="Dashboard")).to_be_visible()
 
     def go(self, path: str) -> Page:
         self.page.goto(path)

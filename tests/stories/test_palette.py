@@ -1,17 +1,17 @@
-"""The search over everything in a real browser, by keyboard alone, and from a phone."""
+"""The search over everything in a real browser, by keyboard alone, and from a phone; and a page that renews itself."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.conf import settings
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from incidents import actions as incidents
+from inventory.models import Component
 from tests import world
 from tests.inventory.screens import browser as signed_in
-from tests.served import served
 from tests.stories.browser import ARGUMENTS, CHROMIUM
 
 pytestmark = [
@@ -26,16 +26,23 @@ AT_ONCE = """(field, typed) => {
 }"""
 """Text, and Enter before anybody can have answered it."""
 
+RENEWED = """one => new Promise(done => {
+  one.addEventListener("htmx:afterRequest", () => setTimeout(() => done(document.contains(one))));
+  window.htmx.trigger(one, "live");
+})"""
+"""Whether an element is still there after it was told to fetch itself anew."""
+
 
 @pytest.fixture
-def address(tmp_path) -> Iterator[tuple[str, str]]:
+def address(served) -> tuple[str, str]:
     """Where the portal answers, and the session of somebody who sees one service."""
     for number in range(8):
         world.component(f"production/us-central/web-{number:02}", service="api")
     world.component("production/us-central/web-secret", service="web")
+    api = Component.objects.get(slug="production/us-central/web-00")
+    incidents.open(api.environment, by=world.account("owner", "operations_owner"), title="It is slow", component=api)
     session = signed_in(world.account("reader", "on_call", ("production", "api"))).session.session_key
-    with served(tmp_path) as found:
-        yield found, session
+    return served, session
 
 
 def test_everything_is_found_and_opened_by_keyboard_and_from_a_phone(address):
@@ -43,6 +50,7 @@ def test_everything_is_found_and_opened_by_keyboard_and_from_a_phone(address):
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         page = _page(chromium, *address, faults)
+        _pressed(page)
         _by_keyboard(page)
         _in_a_hurry(page)
         _from_a_phone(_page(chromium, *address, faults, width=390))
@@ -92,6 +100,19 @@ def _in_a_hurry(page: Page) -> None:
     field.evaluate(AT_ONCE, "web-secret")
     expect(page.locator("#palette-status")).to_contain_text("Nothing that you may see")
     assert page.url.endswith("/web-06/")
+
+
+def _pressed(page: Page) -> None:
+    """What is being pressed is not replaced by what is new before it has heard the click."""
+    page.goto("/incidents/")
+    page.get_by_role("link", name="INC-").first.click()
+    page.wait_for_url("**/INC-*/")
+    page.get_by_role("heading", level=1).hover()
+    page.mouse.down()
+    assert page.locator("#incident-live").evaluate(RENEWED) is True
+    page.locator("#incident-live").evaluate("one => one.classList.add('old')")
+    page.mouse.up()
+    expect(page.locator("#incident-live:not(.old)")).to_be_visible()
 
 
 def _out_of_reach(page: Page) -> None:

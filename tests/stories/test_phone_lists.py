@@ -10,7 +10,6 @@ from playwright.sync_api import sync_playwright
 from inventory.lists import PLURALS
 from tests import world
 from tests.inventory.screens import browser as signed_in
-from tests.served import served
 from tests.stories.browser import ARGUMENTS, CHROMIUM
 
 pytestmark = [
@@ -29,12 +28,12 @@ def estate():
     return world.account("owner", "operations_owner")
 
 
-def test_no_list_of_the_estate_has_to_be_moved_sideways(estate, tmp_path):
+def test_no_list_of_the_estate_has_to_be_moved_sideways(estate, served):
     session = signed_in(estate).session.session_key
-    with served(tmp_path) as base, sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        context = chromium.new_context(viewport={"width": 390, "height": 844}, base_url=base)
-        context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": base}])
+        context = chromium.new_context(viewport={"width": 390, "height": 844}, base_url=served)
+        context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": served}])
         page = context.new_page()
         found = {}
         for noun in PLURALS:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from portal import clock
 from portal.events import SYSTEM
 from tests import world
 from tests.inventory.screens import browser as signed_in
-from tests.served import served
 from tests.stories.browser import ARGUMENTS, CHROMIUM
 
 pytestmark = [
@@ -44,13 +42,12 @@ KEPT = os.environ.get("PICTURES")
 
 
 @pytest.fixture
-def address(tmp_path) -> Iterator[tuple[str, str]]:
+def address(served) -> tuple[str, str]:
     """Where the portal answers, and the session of somebody who sees the whole of EDYE, of which one part is down."""
     apply_catalog(load(settings.CATALOG_DIR), by=SYSTEM)
     read()
     session = signed_in(world.account("reader", "on_call")).session.session_key
-    with served(tmp_path) as found:
-        yield found, session
+    return served, session
 
 
 def read() -> None:
