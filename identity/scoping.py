@@ -10,6 +10,7 @@ from typing import Any, Self, TypeVar
 from django.db import models
 from django.db.models import Exists, OuterRef
 
+from identity import lookups  # noqa: F401 (``among``)
 from identity.models.rights import EffectiveScope
 from portal.prepared import prepared
 
@@ -57,22 +58,10 @@ def among[M: models.Model](rows: models.QuerySet[M], actor: Any, action: str, *p
     from a dozen milliseconds to two. ``None`` when there are too many keys; then ask ``visible``.
     """
     keys = _keys(actor, action)
-    return rows.filter(**{f"{path}__any_of": keys for path in paths}) if len(keys) <= MOST_KEYS else None
+    return rows.filter(**{f"{path}__among": keys for path in paths}) if len(keys) <= MOST_KEYS else None
 
 
 @prepared
 def _keys(actor: Any, action: str) -> models.QuerySet[EffectiveScope, Any]:
     held = EffectiveScope.objects.live().filter(account=actor.pk, account__is_active=True, action=action)
     return held.values_list("scope", flat=True)[: MOST_KEYS + 1]
-
-
-@models.ForeignKey.register_lookup
-class AnyOf(models.Lookup):  # type: ignore[type-arg]
-    """One of many keys, which are sent as one array: each as a value of its own costs both sides far more."""
-
-    lookup_name = "any_of"
-    prepare_rhs = False
-
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
-        sql, params = self.process_lhs(compiler, connection)
-        return f"{sql} = ANY(%s::uuid[])", (*params, self.rhs)

@@ -10,14 +10,7 @@ from uuid import UUID
 from django.db.models import Q
 from uuid_utils.compat import uuid7
 
-from inventory.writing import (
-    among,  # noqa: F401 (the lookup)
-    places,
-    removal,
-    rights,
-    rules,
-    stored,
-)
+from inventory.writing import places, removal, rights, rules, stored
 from inventory.writing.batch import Batch, Beside, Mode, Row, Target
 from inventory.writing.declarations import KEPT, declaration
 from inventory.writing.fields import Wrong
