@@ -59,7 +59,7 @@ def _balancer(name: str, group: Directive, parsed: Parsed) -> Thing:
     servers = [each.args for each in group.block if each.name == "server" and each.args]
     chosen = next((ALGORITHMS[each.name] for each in group.block if each.name in ALGORITHMS), "round robin")
     hashed = group.own("hash")
-    serving = [args[0] for args in servers if "down" not in args[1:]]
+    serving = {args[0] for args in servers if "down" not in args[1:]}
     fields = {
         "software": "nginx",
         "upstream": name,
@@ -68,7 +68,8 @@ def _balancer(name: str, group: Directive, parsed: Parsed) -> Thing:
         "cache_rules": _cached(name, parsed) or None,
         "drained": sorted(args[0] for args in servers if "down" in args[1:]),
     }
-    relations = tuple(Relation("routes", to) for args in servers if (to := _address(args[0])))
+    reached = dict.fromkeys(_address(args[0]) for args in servers)
+    relations = tuple(Relation("routes", to) for to in reached if to)
     return Thing("load_balancer", name, f"upstream/{name}", fields, relations=relations)
 
 

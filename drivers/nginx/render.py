@@ -54,13 +54,21 @@ def members(ports: Mapping[str, int], weights: Mapping[str, int]) -> list[Member
 
 
 def fragment(service: str, pair: Iterable[Member]) -> str:
-    """The upstream group of one service."""
+    """The upstream group of one service.
+
+    A member that serves alone stands in it twice: nginx asks nobody twice, so a request that met a worker on its way
+    out would be answered 502 although the worker beside it, at the same address, is well.
+    """
     group = UPSTREAM_PREFIX + names.name(service, "service")
+    both = list(pair)
     lines = [
         f"    server {member.address} {f'weight={member.weight}' if member.weight else 'down'} max_fails=0;"
         f" # slot {member.slot}"
-        for member in pair
+        for member in both
     ]
+    serving = [member for member in both if member.weight]
+    if len(serving) == 1:
+        lines.append(f"    server {serving[0].address} backup max_fails=0; # a second try")
     return "\n".join(
         [
             f"upstream {group} {{",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -216,10 +217,7 @@ class Pm2(Reader):
             return
         limits = {one.pm_id: one.restarts + one.online for one in old}
         self.daemon.calls(calls)
-        reason = None
-        for now in self.known(name):
-            if now.pm_id in limits and (now.status == "errored" or now.restarts > limits[now.pm_id]):
-                reason = f"it crashes: {self._log_tail(name)}"
+        reason = self._crash(name, limits)
         # Processes that were left alone on purpose say nothing about those that were started.
         reason = reason or (self.becomes_well(name) if len(old) == len(self.known(name)) else None)
         if reason is None:
@@ -254,11 +252,24 @@ class Pm2(Reader):
 
     def _grown(self, name: str, former: Collection[int]) -> None:
         fresh = [one for one in self.known(name) if one.pm_id not in former]
-        crashed = any(one.restarts or one.status == "errored" for one in fresh)
-        reason = f"it crashes: {self._log_tail(name)}" if crashed else self.becomes_well(name)
+        reason = self._crash(name, {one.pm_id: 0 for one in fresh}) or self.becomes_well(name)
         if reason:
             self._remove(name, [one.pm_id for one in fresh])
             raise PermanentError(f"{name} does not serve with more processes: {reason}")
+
+    def _crash(self, name: str, limits: Mapping[int, int]) -> str | None:
+        """What a process said that was restarted more often than its limit; None when all have started without that.
+
+        PM2 may answer before a worker has started or died, and on a busy machine much before: only then is it known.
+        """
+        deadline = time.monotonic() + LISTEN_MILLISECONDS / 1000
+        while True:
+            found = [one for one in self.known(name) if one.pm_id in limits]
+            if any(one.status == "errored" or one.restarts > limits[one.pm_id] for one in found):
+                return f"it crashes: {self._log_tail(name)}"
+            if all(one.online for one in found) or time.monotonic() >= deadline:
+                return None
+            time.sleep(0.05)
 
     def save(self) -> None:
         """Remember the present processes for the next start of the machine."""

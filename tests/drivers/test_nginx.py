@@ -146,6 +146,39 @@ def test_a_switch_moves_the_traffic_and_is_proved(edge):
     assert edge.nginx.weights("play") == A_ONLY
 
 
+class Leaves(daemons.Answers):
+    """An upstream that takes a request, says nothing and closes, as often as its server's `leaving` says."""
+
+    def do_GET(self) -> None:
+        self.server.asked = getattr(self.server, "asked", 0) + 1
+        if self.server.leaving > 0:
+            self.server.leaving -= 1
+            self.close_connection = True
+            return
+        super().do_GET()
+
+    do_POST = do_GET
+
+
+@pytest.mark.parametrize("weights", [A_ONLY, B_ONLY])
+def test_a_request_that_meets_a_leaving_worker_is_asked_once_more_unless_it_may_change_something(edge, weights):
+    edge.nginx.switch("t", {"api": weights})
+    serving = edge.a if weights == A_ONLY else edge.b
+    serving.RequestHandlerClass = Leaves
+    serving.leaving = 1
+    assert web.get(edge.url).status == 200
+    serving.leaving, serving.asked = 2, 0
+    assert web.get(edge.url).status == 502, "twice is enough"
+    assert serving.asked == 2
+    assert web.get(edge.url).status == 200, "and it is not taken out for it"
+    serving.leaving, serving.asked = 1, 0
+    assert httpx.post(edge.url, content=b"{}", trust_env=False).status_code == 502
+    assert serving.asked == 1
+    balancer = next(thing for one in edge.nginx.discover() for thing in one.things if thing.key == "upstream/edye_api")
+    assert balancer.fields["members"] == [f"127.0.0.1:{serving.server_port}"]
+    assert len(balancer.relations) == len(set(balancer.relations)) == 2
+
+
 def test_weights_divide_the_requests_exactly(edge):
     done = edge.nginx.switch("canary", {"api": CANARY})
     with httpx.Client(trust_env=False) as client:

@@ -306,6 +306,9 @@ def own(pm2, place):
 
 SICK = ('version.includes("sick")', "true")
 BROKEN = ('"use strict";', 'throw new Error("now it is broken");')
+SLOWLY_BROKEN = ('"use strict";', 'for (const to = Date.now() + 900; Date.now() < to; ); throw new Error("broken late");')
+
+DOES_NOT_SERVE = [(SICK, "healthz answered 503"), (BROKEN, "now it is broken"), (SLOWLY_BROKEN, "broken late")]
 
 
 def test_a_rolling_reload_stops_at_the_first_worker_that_does_not_serve(own):
@@ -319,7 +322,7 @@ def test_a_rolling_reload_stops_at_the_first_worker_that_does_not_serve(own):
     assert [one.online for one in now] == [True, True], "online proves nothing"
 
 
-@pytest.mark.parametrize(("change", "reason"), [(SICK, "healthz answered 503"), (BROKEN, "now it is broken")])
+@pytest.mark.parametrize(("change", "reason"), DOES_NOT_SERVE)
 def test_what_is_added_and_does_not_serve_is_removed_again(own, change, reason):
     pm2, name, becomes = own
     before = [one.pid for one in pm2.processes(name)]
@@ -329,7 +332,7 @@ def test_what_is_added_and_does_not_serve_is_removed_again(own, change, reason):
     assert [one.pid for one in pm2.processes(name)] == before
 
 
-@pytest.mark.parametrize(("change", "reason"), [(SICK, "healthz answered 503"), (BROKEN, "now it is broken")])
+@pytest.mark.parametrize(("change", "reason"), DOES_NOT_SERVE)
 def test_what_is_started_and_does_not_serve_is_stopped_again(own, change, reason):
     pm2, name, becomes = own
     pm2.stop(name)
