@@ -23,8 +23,8 @@ OLDEST = (3, 12)
 # Each lock file holds everything of the one before it.
 LOCKS = ["requirements.txt", "requirements-lab.txt", "requirements-dev.txt"]
 BEGAN = time.monotonic()
-# One process more than there are processors: while one waits for a daemon, the others work.
-WHOLE = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "loadscope", "--no-loadscope-reorder"]
+# Two processes more than there are processors: while one waits for a daemon, the others work.
+WHOLE = ["-n", str((os.cpu_count() or 1) + 2), "--dist", "loadscope", "--no-loadscope-reorder"]
 
 
 def say(text):

@@ -3,10 +3,11 @@
 import os
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import structlog
 from django.utils.csp import CSP
+from psycopg.conninfo import conninfo_to_dict
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 STATE_DIR = Path(os.environ.get("PORTAL_STATE", BASE_DIR / ".portal")).resolve()
@@ -30,18 +31,18 @@ def _secret_key() -> str:
 
 
 def _database(url: str) -> dict[str, Any]:
-    """``postgresql://user:password@host:port/name`` as Django wants it."""
-    parts = urlsplit(url)
+    """``postgresql://user:password@host:port/name?sslmode=verify-full`` as Django wants it, read as libpq reads it.
+
+    ``?host=/run/postgresql`` names the folder of a socket.
+    """
+    told = conninfo_to_dict(url)
+    own = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
     return {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": parts.path.lstrip("/"),
-        "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
-        "HOST": parts.hostname or "",
-        "PORT": str(parts.port or 5432),
+        **{ours: str(told.pop(theirs, "")) for ours, theirs in own.items()},
         "CONN_HEALTH_CHECKS": True,
         # What is asked by ``portal.prepared`` is kept by the server from its first time on.
-        "OPTIONS": {"pool": {"min_size": 1, "max_size": 8, "timeout": 10}, "prepare_threshold": 0},
+        "OPTIONS": {"pool": {"min_size": 1, "max_size": 8, "timeout": 10}, "prepare_threshold": 0, **told},
     }
 
 

@@ -40,6 +40,8 @@ THROWAWAY = {
     "max_wal_size": "256MB",
 }
 MEMORY = Path("/dev/shm")
+LONGEST_SOCKET = 90
+"""Characters of a folder that leave room for a socket's name: the system takes 107 together."""
 ROOMY = 4 << 30
 """Bytes that must be free there; a run takes a tenth of it."""
 
@@ -141,6 +143,7 @@ def _start() -> Postgres:
         (folder / "programs").symlink_to(template / "programs")
     password = (template / "password").read_text()
     server = Postgres(folder, password, secrets.token_urlsafe(24), folder / "log", THROWAWAY)
+    server.sockets = folder if len(str(folder)) < LONGEST_SOCKET else None
     ports.start_on_free(server, 20000 + secrets.randbelow(10000))
     atexit.register(server.stop, patience=5)
     return server

@@ -15,10 +15,13 @@ from inventory.models import Component, DataCenter, Dependency, Environment, Ser
 from portal import clock
 
 
+def _once(of: Any, key: dict[str, Any], **facts: Any) -> Any:
+    """The row of ``key``, made when it is not there. ``get_or_create`` takes savepoints for rivals; a test has none."""
+    return of.objects.filter(**key).first() or of.objects.create(**key, **facts)
+
+
 def person(name: str) -> Person:
-    return Person.objects.get_or_create(name=name, defaults={"email": f"{name.lower().replace(' ', '.')}@example.org"})[
-        0
-    ]
+    return _once(Person, {"name": name}, email=f"{name.lower().replace(' ', '.')}@example.org")
 
 
 def account(
@@ -62,23 +65,23 @@ def scope(environment: str = "production", service: str = "api") -> Scope:
 
 
 def environment(slug: str = "production") -> Environment:
-    return Environment.objects.get_or_create(slug=slug, defaults={"name": slug.title(), "kind": slug})[0]
+    return _once(Environment, {"slug": slug}, name=slug.title(), kind=slug)
 
 
 def data_center(slug: str = "us-central") -> DataCenter:
     role = DataCenter.Role.PRIMARY if slug == "us-central" else DataCenter.Role.SECONDARY
-    return DataCenter.objects.get_or_create(slug=slug, defaults={"name": slug, "role": role})[0]
+    return _once(DataCenter, {"slug": slug}, name=slug, role=role)
 
 
 def service(slug: str = "api") -> Service:
-    return Service.objects.get_or_create(slug=slug, defaults={"name": slug.title(), "tier": 1})[0]
+    return _once(Service, {"slug": slug}, name=slug.title(), tier=1)
 
 
 def component(slug: str = "production/us-central/api", kind: str = Component.Kind.APP, **facts: Any) -> Component:
     """A component by its slug; environment, data center, service and scope follow from it."""
     where, center, name = slug.split("/")
     owner = service(facts.pop("service", name))
-    defaults = {
+    facts = {
         "name": name,
         "kind": kind,
         "environment": environment(where),
@@ -88,11 +91,11 @@ def component(slug: str = "production/us-central/api", kind: str = Component.Kin
         "connection": slug,
         **facts,
     }
-    return Component.objects.get_or_create(slug=slug, defaults=defaults)[0]
+    return _once(Component, {"slug": slug}, **facts)
 
 
 def dependency(source: Component, target: Component, kind: str = Dependency.Kind.HARD, **facts: Any) -> Dependency:
     """A link. Only watching and seeding may lead into another environment, so there it watches."""
     if source.environment_id != target.environment_id:
         facts.setdefault("relation", Dependency.Relation.OBSERVES)
-    return Dependency.objects.get_or_create(source=source, target=target, defaults={"kind": kind, **facts})[0]
+    return _once(Dependency, {"source": source, "target": target}, kind=kind, **facts)

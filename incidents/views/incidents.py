@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms as django_forms
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -23,6 +23,7 @@ from portal import ui
 from portal.errors import Denied, Refused
 from portal.http import go, page
 from portal.lifecycle import Tone, authorize
+from portal.prepared import first_or_404, prepared
 
 
 def reload_component(incident: Incident, *, by: Any, reason: str = "", draft: bool = False) -> Operation:
@@ -101,12 +102,20 @@ def incident_list(request: HttpRequest) -> HttpResponse:
     return page(request, "incidents/incident_list.html", context)
 
 
-def _shown(request: HttpRequest, reference: str) -> Incident:
-    rows = Incident.objects.visible_to(request.user).select_related(
-        *("environment", "scope", "component__service__owner", "component__scope", "commander", "acknowledged_by"),
-        *("merged_into", "recurrence_of", "approved_by", "post_mortem__author"),
+@prepared
+def _one(reader: Any, reference: str) -> QuerySet[Incident]:
+    return (
+        Incident.objects.visible_to(reader)
+        .filter(reference=reference)
+        .select_related(
+            *("environment", "scope", "component__service__owner", "component__scope", "commander", "acknowledged_by"),
+            *("merged_into", "recurrence_of", "approved_by", "post_mortem__author"),
+        )
     )
-    return get_object_or_404(rows, reference=reference)
+
+
+def _shown(request: HttpRequest, reference: str) -> Incident:
+    return first_or_404(_one(request.user, reference))
 
 
 @require_safe

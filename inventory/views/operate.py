@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -20,13 +20,19 @@ from operations.schema_form import PlanForm, beside_their_fields
 from portal import ui
 from portal.http import page
 from portal.lifecycle import Tone, Transition
+from portal.prepared import first_or_404, prepared
 
 TONES = {"low": Tone.INFO, "medium": Tone.WARN, "high": Tone.BAD}
 
 
+@prepared
+def _one(reader: Any, slug: str) -> QuerySet[Component]:
+    rows = Component.objects.visible_to(reader).filter(slug=slug)
+    return rows.select_related("environment", "service", "data_center")
+
+
 def _component(request: HttpRequest, slug: str) -> Component:
-    rows = Component.objects.visible_to(request.user).select_related("environment", "service", "data_center")
-    return get_object_or_404(rows, slug=slug)
+    return first_or_404(_one(request.user, slug))
 
 
 def _crumbs(component: Component) -> list[tuple[str, str]]:

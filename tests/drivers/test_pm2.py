@@ -306,7 +306,10 @@ def own(pm2, place):
 
 SICK = ('version.includes("sick")', "true")
 BROKEN = ('"use strict";', 'throw new Error("now it is broken");')
-SLOWLY_BROKEN = ('"use strict";', 'for (const to = Date.now() + 900; Date.now() < to; ); throw new Error("broken late");')
+SLOWLY_BROKEN = (
+    '"use strict";',
+    'for (const to = Date.now() + 900; Date.now() < to; ); throw new Error("broken late");',
+)
 
 DOES_NOT_SERVE = [(SICK, "healthz answered 503"), (BROKEN, "now it is broken"), (SLOWLY_BROKEN, "broken late")]
 

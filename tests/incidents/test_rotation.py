@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -22,6 +23,7 @@ PINNED = {
 }
 
 
+@cache
 def transitions(zone: str, first: int = 2010, last: int = 2027) -> list[datetime]:
     """The instants near which the zone changes its offset, to the hour."""
     place, found = ZoneInfo(zone), list(PINNED.get(zone, []))
@@ -36,14 +38,11 @@ def transitions(zone: str, first: int = 2010, last: int = 2027) -> list[datetime
     return found or [datetime(2024, 2, 29, tzinfo=UTC)]
 
 
-CHANGES = {zone: transitions(zone) for zone in ZONES}
-
-
 @st.composite
 def cases(draw) -> tuple[Rotation, datetime]:
     """A rotation, and an instant within hours of a change of its clocks."""
     zone = draw(st.sampled_from(ZONES))
-    near = draw(st.sampled_from(CHANGES[zone]))
+    near = draw(st.sampled_from(transitions(zone)))
     instant = near + timedelta(seconds=draw(st.integers(-10 * 3600, 10 * 3600)))
     anchor = (near - timedelta(days=draw(st.integers(2, 400)))).date()
     handoff = time(draw(st.integers(0, 23)), draw(st.sampled_from([0, 15, 30, 45])))

@@ -87,10 +87,12 @@ def test_every_act_is_repeatable(kind):
     assert world.reached(before) is True
 
 
+# What a step did before it failed has to be taken back; that one which did nothing is left alone is easier.
+@pytest.mark.parametrize("moment", ["after", pytest.param("before", marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", sampled())
-def test_the_plan_unwinds_from_every_point_of_failure(kind):
+def test_the_plan_unwinds_from_every_point_of_failure(kind, moment):
     unwound = []
-    for moment, position in points(kind):
+    for position in positions(kind):
         world = worlds()[kind]()
         before = world.picture()
 
@@ -103,16 +105,11 @@ def test_the_plan_unwinds_from_every_point_of_failure(kind):
         if operation.state == "undone":
             kept = moment == "after" and not _changes(kind, position)  # it says why it cannot be taken back
             assert kept or world.clean(before) is True, (moment, position)
-            unwound.append((moment, position))
+            unwound.append(position)
         else:
-            assert (operation.state, world.reached(before)) == ("done", True), (
-                moment,
-                position,
-                operation.stuck_reason,
-            )
-    assert {position for _, position in unwound} >= {
-        step for step in positions(kind) if worlds()[kind]().plan().acts and _changes(kind, step)
-    }
+            ended = operation.state, world.reached(before)
+            assert ended == ("done", True), (moment, position, operation.stuck_reason)
+    assert set(unwound) >= {step for step in positions(kind) if worlds()[kind]().plan().acts and _changes(kind, step)}
 
 
 def _changes(kind: str, position: int) -> bool:
