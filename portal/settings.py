@@ -31,10 +31,7 @@ def _secret_key() -> str:
 
 
 def _database(url: str) -> dict[str, Any]:
-    """``postgresql://user:password@host:port/name?sslmode=verify-full`` as Django wants it, read as libpq reads it.
-
-    ``?host=/run/postgresql`` names the folder of a socket.
-    """
+    """``postgresql://user:password@host:port/name?sslmode=require``, and what else libpq reads, as Django wants it."""
     told = conninfo_to_dict(url)
     own = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
     return {
