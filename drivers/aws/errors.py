@@ -17,7 +17,6 @@ from botocore.exceptions import (
     MetadataRetrievalError,
     SSLError,
 )
-from botocore.parsers import ResponseParserError
 
 from drivers.errors import DriverError, PermanentError, TransientError
 
@@ -78,6 +77,13 @@ def refused(where: str, error: ClientError) -> DriverError:
     return PermanentError(f"{where} refuses the request: {found or status} {message}".rstrip())
 
 
+def _unreadable() -> type[Exception]:
+    """What botocore raises for half an answer. Its parsers are loaded with boto3, see ``drivers.aws.session``."""
+    from botocore.parsers import ResponseParserError
+
+    return ResponseParserError
+
+
 @contextmanager
 def asking(where: str) -> Iterator[None]:
     """Turn what botocore raises, and an answer that lacks what it must hold, into the drivers' own errors."""
@@ -92,7 +98,7 @@ def asking(where: str) -> Iterator[None]:
         raise kind(f"{where} has no usable certificate: {str(error)[:200]}") from None
     except (ConnectionError, HTTPClientError, CredentialRetrievalError, MetadataRetrievalError) as error:
         raise TransientError(f"{where} does not answer: {str(error)[:200]}") from None
-    except (ResponseParserError, KeyError, IndexError) as error:
+    except (_unreadable(), KeyError, IndexError) as error:
         raise TransientError(f"{where} gave half an answer: {type(error).__name__}") from None
     except BotoCoreError as error:  # no credentials, a parameter that the service does not take
         raise PermanentError(f"{where} cannot be asked: {str(error)[:300]}") from None

@@ -12,9 +12,6 @@ from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-import boto3
-from botocore.config import Config
-
 from drivers import names
 from drivers.acts import Call
 from drivers.aws.errors import Missing, asking
@@ -38,6 +35,8 @@ def _session() -> Any:
 
     Its clients may be used in any thread; making them may not (boto3's guide, "Multithreading"): hold `_MAKING`.
     """
+    import boto3  # loaded where it is used first: it takes a sixth of a second, and few processes talk to AWS
+
     return boto3.session.Session()
 
 
@@ -94,6 +93,8 @@ class AwsDriver(Driver):
 
     def connect(self, service: str) -> Any:
         """A new client: nothing is repeated, 2 s to connect, 10 s to answer, no proxy or address from elsewhere."""
+        from botocore.config import Config
+
         limits: dict[str, Any] = {
             "region_name": self.region,
             "connect_timeout": CONNECT_SECONDS,

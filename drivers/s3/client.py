@@ -9,14 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from drivers.errors import PermanentError, TransientError
 from drivers.secret import Secret
 
 if TYPE_CHECKING:
+    import boto3
     from mypy_boto3_s3 import S3Client
 
 _PASSING = frozenset({"SlowDown", "OperationAborted", "RequestTimeout", "ConditionalRequestConflict"})
@@ -28,6 +27,8 @@ _MAKING = threading.Lock()
 @functools.cache
 def _session() -> boto3.session.Session:
     """Kept, because reading the description of S3 costs ten times what a client costs. It is given no keys."""
+    import boto3  # loaded where it is used first: it takes a sixth of a second, and few processes talk to a store
+
     return boto3.session.Session()
 
 
@@ -36,6 +37,8 @@ def make(endpoint: str, region: str, access: Secret, secret: Secret, authority: 
 
     `authority` is a file of certificates to trust in place of the system's.
     """
+    from botocore.config import Config
+
     config = Config(
         connect_timeout=2,
         read_timeout=5,

@@ -11,8 +11,6 @@ import json
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import boto3
-from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -76,6 +74,9 @@ def _region(name: str) -> str | None:
 @functools.cache
 def _client(region: str | None) -> SecretsManagerClient:
     """Kept: making one costs a tenth of a second. It renews expiring credentials by itself."""
+    import boto3  # loaded where it is used first: it takes a sixth of a second
+    from botocore.config import Config
+
     client = boto3.session.Session().client(
         "secretsmanager",
         region_name=region,

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from contextlib import AbstractContextManager
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from drivers import names
 from drivers.base import Driver, Observation
 from drivers.errors import DriverError, InvalidInput, PermanentError, TransientError
 from drivers.ssh import templates
 from drivers.ssh.acts import ACTS
-from drivers.ssh.connection import Connection, Target, connected, public_key
 from drivers.ssh.templates import Template
+
+if TYPE_CHECKING:
+    from drivers.ssh.connection import Connection
 
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
@@ -33,6 +35,8 @@ class SshHost(Driver):
     acts: ClassVar[tuple[Any, ...]] = ACTS
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        from drivers.ssh.connection import public_key  # with asyncssh, which few of our processes need
+
         super().__init__(*args, **kwargs)
         self.host, self.port = names.host(self.facts["host"]), names.port(self.facts["port"])
         self.user = self.facts["user"]
@@ -63,6 +67,8 @@ class SshHost(Driver):
         """A connection for the time of a `with` block."""
         key, certificate = self.secrets.resolve(self.facts["key"]), self.secrets.optional(self.facts.get("certificate"))
         who = (self.host, self.port, self.user, key, certificate)
+        from drivers.ssh.connection import Target, connected
+
         return connected(Target(*who, self.host_keys, self.host_authorities, self.name))
 
     # -- what is allowed -------------------------------------------------------------------------------------------
