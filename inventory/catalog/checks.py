@@ -62,12 +62,14 @@ def _rows(estate: Estate, noun: Noun) -> Iterator[Problem]:
 
 
 def _named(estate: Estate, noun: str, key: str, where: tuple[str, ...]) -> Iterator[Problem]:
-    if key in getattr(estate, NOUNS[noun].section):
+    declared = getattr(estate, NOUNS[noun].section)
+    if key in declared:
         return
     if estate.relies_on:
         estate.foreign.setdefault(noun, {}).setdefault(key, where)
     else:
-        yield estate.problem(where, f"There is no {noun} “{key}”.")
+        elsewhere = "" if declared else " Rows of another catalog may be named when “relies_on” names that one."
+        yield estate.problem(where, f"There is no {noun} “{key}”.{elsewhere}")
 
 
 def _at(values: dict[str, Any]) -> Callable[[str], str | None]:

@@ -89,7 +89,11 @@ def cell(column: Column) -> Callable[[Any], str]:
         else:
             shown = column.template(row) if callable(column.template) else value_of(column.of(row), column.kind)
         href = column.href(row)
-        return f'{start}<a href="{escape(href)}">{shown}</a></td>' if href else f"{start}{shown}</td>"
+        if not href:
+            return f"{start}{shown}</td>"
+        if "<" not in shown:  # a narrow screen breaks a long key, such as production/us-central/api, behind its strokes
+            shown = shown.replace("/", "/<wbr>")
+        return f'{start}<a href="{escape(href)}">{shown}</a></td>'
 
     return draw
 

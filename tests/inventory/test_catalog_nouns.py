@@ -71,6 +71,7 @@ dependencies:
 """
 ROW = "components:\n  staging/us-central/api: {name: API, kind: app, service: api%s}\n"
 OBJECTIVE = "“slo” must be more than 0 and less than 100, with at most three digits behind the point."
+ELSEWHERE = "Rows of another catalog may be named when “relies_on” names that one."
 SPOILT = {
     "attribute unknown to the kind": (
         ROW % ", attributes: {processes: 2, colour: red}",
@@ -87,7 +88,8 @@ SPOILT = {
     "status": (ROW % ", status: gone", "2: “status” is “gone”, which is none of: planned, active, retiring, retired."),
     "classification": (ROW % ", classification: secret", "2: “classification” is “secret”, which is none of: public, "
                        "internal, confidential, restricted."),
-    "unknown server": (ROW % ", server: staging/us-central/web-9", "2: There is no server “staging/us-central/web-9”."),
+    "unknown server": (ROW % ", server: staging/us-central/web-9",
+                       f"2: There is no server “staging/us-central/web-9”. {ELSEWHERE}"),
     "unknown whole": (ROW % ", part_of: staging/us-central/x", "2: There is no component “staging/us-central/x”."),
     "whole of another environment": (
         ROW % ", part_of: production/us-central/api",
@@ -102,7 +104,7 @@ SPOILT = {
     "endpoint without port": (ROW % ", endpoints: {http: {protocol: tcp}}", "2: “http” lacks “port”."),
     "endpoint out of range": (ROW % ", endpoints: {http: {port: 70000}}", "2: “port” must be between 1 and 65535."),
     "endpoint in an unknown zone": (ROW % ", endpoints: {http: {port: 1, zone: staging/us-central/dmz}}",
-                                    "2: There is no network zone “staging/us-central/dmz”."),
+                                    f"2: There is no network zone “staging/us-central/dmz”. {ELSEWHERE}"),
     "objective": ("services:\n  x: {name: A, tier: 1, owner: core, slo: 100}\n", f"2: {OBJECTIVE}"),
     "objective too fine": ("services:\n  x: {name: A, tier: 1, owner: core, slo: 99.9999}\n",
                            f"2: {OBJECTIVE}"),
@@ -114,7 +116,7 @@ SPOILT = {
                    "2: “most” must not be less than “least”."),
     "server of an unknown group": (
         "servers:\n  staging/us-central/a:\n    name: A\n    service: api\n    group: staging/us-central/b\n",
-        "5: There is no server group “staging/us-central/b”.",
+        f"5: There is no server group “staging/us-central/b”. {ELSEWHERE}",
     ),
     "one external id twice": (
         "servers:\n  staging/us-central/a: {name: A, service: api, external_id: i-1}\n"

@@ -112,7 +112,9 @@ class EdgeWorld(World):
         nginx = self.driver()
         tree = {path.name: path.read_text() for path in sorted(nginx.store.link.iterdir())}
         tree.pop(render.GENERATION_FILE)
-        cached = sorted(path.name for path in Path(self.facts["cache"]).rglob("*") if path.is_file())
+        # While nginx writes an entry, its name has an ending.
+        files = [path for path in Path(self.facts["cache"]).rglob("*") if path.is_file()]
+        cached = sorted(path.name for path in files if not path.suffix)
         return {"tree": tree, "cache": cached, "generation": nginx.served_generation()}
 
     def clean(self, before: Any, act: Act[Any, Any]) -> bool:
