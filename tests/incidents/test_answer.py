@@ -48,7 +48,8 @@ def test_it_is_small_and_needs_neither_script_nor_sign_in(page, url, client):
     text = answer.content.decode()
     assert len(answer.content) <= 30_000
     assert "The API is down" in text
-    assert page.code not in text.split('<form method="post"')[1].split("</form>")[0]
+    form = text.split('<form method="post"')[1].split("</form>")[0]
+    assert page.code not in re.sub(r'value="\w{64}"', "", form)  # the token against forgery may hold any two digits
     assert 'name="code"' in text
     assert answer["Cache-Control"] == "no-store"
 
