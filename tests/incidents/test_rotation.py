@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from itertools import pairwise
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from incidents.rotation import Replacement, Rotation, Shift, resolve, shifts
 
+EXAMPLES = 400 if os.environ.get("CI") == "true" else 100
 ZONES = [
     "Pacific/Apia", "Australia/Lord_Howe", "Africa/Casablanca", "Antarctica/Troll", "America/St_Johns",
     "America/Sao_Paulo", "America/New_York", "America/Chicago", "Europe/Dublin", "Asia/Kathmandu", "UTC",
@@ -58,7 +60,7 @@ def stand_ins(draw) -> tuple[Rotation, datetime, list[Replacement]]:
     return rotation, instant, [Replacement("stand-in", starts, ends)]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(cases())
 def test_shifts_tile_any_window_without_gap_or_overlap(case):
     rotation, instant = case
@@ -70,7 +72,7 @@ def test_shifts_tile_any_window_without_gap_or_overlap(case):
     assert all(one.starts < one.ends for one in found)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(cases())
 def test_resolve_agrees_at_just_before_and_just_after_each_boundary(case):
     rotation, instant = case
@@ -83,7 +85,7 @@ def test_resolve_agrees_at_just_before_and_just_after_each_boundary(case):
     assert resolve(rotation, [], here.starts - tick).ends == here.starts
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(cases())
 def test_a_handoff_is_at_its_local_time_except_inside_a_gap(case):
     rotation, instant = case
@@ -97,7 +99,7 @@ def test_a_handoff_is_at_its_local_time_except_inside_a_gap(case):
         assert local >= wall
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(cases())
 def test_turns_are_shared_evenly_and_in_order(case):
     rotation, instant = case
@@ -106,14 +108,14 @@ def test_turns_are_shared_evenly_and_in_order(case):
     assert {taken.count(member) for member in rotation.members} == {3}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(cases(), st.sampled_from(ZONES))
 def test_the_answer_does_not_depend_on_the_zone_one_asks_in(case, zone):
     rotation, instant = case
     assert resolve(rotation, [], instant.astimezone(ZoneInfo(zone))) == resolve(rotation, [], instant)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(stand_ins())
 def test_a_stand_in_changes_nothing_outside_the_range(case):
     rotation, instant, replacements = case
@@ -127,7 +129,7 @@ def test_a_stand_in_changes_nothing_outside_the_range(case):
         assert with_it.starts <= at < with_it.ends
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=EXAMPLES, deadline=None)
 @given(stand_ins())
 def test_shifts_with_stand_ins_tile_too_and_keep_the_time(case):
     rotation, instant, replacements = case

@@ -27,7 +27,8 @@ from tests.operations.fenced import KIND, Fenced
 from tests.operations.test_sigkill import Worker, _drop_other_sessions, broker, until_ended  # noqa: F401 (a fixture)
 from tests.ports import somewhere
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180)]
+# What a claim that was taken over is told, test_leases proves without processes.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(180), pytest.mark.long]
 PATIENCE = 60
 SLUG = "production/us-central/cache"
 PLACES = ("fence", "asking")
