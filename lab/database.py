@@ -59,6 +59,8 @@ class Database(Unit):
             *("--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M", "--key-buffer-size=1M"),
             *("--performance-schema=off", "--max-connections=40", "--local-infile=0"),
             f"--secure-file-priv={folder / 'files'}",
+            # One that starts removes the temporary tables of all that share its folder, also of those that run.
+            f"--tmpdir={folder / 'temporary'}",
             # Nobody takes writes by itself after a start: who leads is found out in `finish`.
             *("--read-only=1", f"--report-port={self.numbers[name]}"),
         ]
@@ -67,7 +69,8 @@ class Database(Unit):
     def _prepare(self, name: str) -> None:
         """Make the data folder at the first start; the replica's is a copy of one that never ran."""
         folder = self.lab.of(name)
-        (folder / "files").mkdir(parents=True, exist_ok=True)
+        for own in ("files", "temporary"):
+            (folder / own).mkdir(parents=True, exist_ok=True)
         if (folder / "data" / "mysql").is_dir():
             return
         fresh = self.lab.of("production") / ".database-template"
@@ -85,7 +88,7 @@ class Database(Unit):
         argv = [
             *(str(self.install), "--no-defaults", *self._account(), f"--datadir={folder}"),
             *("--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"),
-            "--innodb-log-file-size=8M",
+            *("--innodb-log-file-size=8M", f"--tmpdir={folder.parent}"),
         ]
         environment = clean_environment(self.lab)
         done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=120, check=False)

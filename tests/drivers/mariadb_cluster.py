@@ -176,6 +176,8 @@ def install(folder: Path) -> Path:
     template = folder / "template"
     argv = [daemons.MARIADB_INSTALL, "--no-defaults", f"--datadir={template}", *_account(), "--skip-name-resolve"]
     argv += ["--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=8M"]
+    # A server that starts removes the temporary tables of all that share its folder for them.
+    argv.append(f"--tmpdir={folder}")
     subprocess.run(argv, check=True, capture_output=True, timeout=100)
     return template
 
@@ -223,8 +225,10 @@ def cluster(folder: Path) -> Iterator[Cluster]:
     with ExitStack() as stack:
         for number, port in made.ports.items():
             data = shutil.copytree(template, folder / str(number))
+            (folder / f"{number}-temporary").mkdir()
             argv = [daemons.MARIADB, "--no-defaults", *_account(), f"--datadir={data}", f"--port={port}"]
             argv += [f"--socket={folder}/{number}.sock", f"--pid-file={folder}/{number}.pid", f"--server-id={number}"]
+            argv += [f"--tmpdir={folder}/{number}-temporary"]
             argv += ["--bind-address=127.0.0.1", "--skip-name-resolve", "--log-bin=binlog", "--log-slave-updates"]
             argv += ["--gtid-strict-mode=1", "--innodb-buffer-pool-size=16M", "--innodb-log-file-size=8M"]
             argv += [f"--ssl-cert={folder}/server.pem", f"--ssl-key={folder}/server.key"]
