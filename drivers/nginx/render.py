@@ -15,7 +15,7 @@ in brackets is a pattern: unlike a plain name it may match nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,20 +53,19 @@ def members(ports: Mapping[str, int], weights: Mapping[str, int]) -> list[Member
     return pair
 
 
-def fragment(service: str, pair: Iterable[Member]) -> str:
+def fragment(service: str, pair: Sequence[Member]) -> str:
     """The upstream group of one service.
 
     A member that serves alone stands in it twice: nginx asks nobody twice, so a request that met a worker on its way
     out would be answered 502 although the worker beside it, at the same address, is well.
     """
     group = UPSTREAM_PREFIX + names.name(service, "service")
-    both = list(pair)
     lines = [
         f"    server {member.address} {f'weight={member.weight}' if member.weight else 'down'} max_fails=0;"
         f" # slot {member.slot}"
-        for member in both
+        for member in pair
     ]
-    serving = [member for member in both if member.weight]
+    serving = [member for member in pair if member.weight]
     if len(serving) == 1:
         lines.append(f"    server {serving[0].address} backup max_fails=0; # a second try")
     return "\n".join(

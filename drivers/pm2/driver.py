@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -258,18 +257,21 @@ class Pm2(Reader):
             raise PermanentError(f"{name} does not serve with more processes: {reason}")
 
     def _crash(self, name: str, limits: Mapping[int, int]) -> str | None:
-        """What a process said that was restarted more often than its limit; None when all have started without that.
+        """Why one of `limits` has not started, or what it said when it was restarted more often than that; or None.
 
         PM2 may answer before a worker has started or died, and on a busy machine much before: only then is it known.
         """
-        deadline = time.monotonic() + LISTEN_MILLISECONDS / 1000
-        while True:
+
+        def told() -> str | None:
             found = [one for one in self.known(name) if one.pm_id in limits]
             if any(one.status == "errored" or one.restarts > limits[one.pm_id] for one in found):
                 return f"it crashes: {self._log_tail(name)}"
-            if all(one.online for one in found) or time.monotonic() >= deadline:
-                return None
-            time.sleep(0.05)
+            return "" if all(one.online for one in found) else None
+
+        try:
+            return self._until(told, LISTEN_MILLISECONDS / 1000, "it has not started") or None
+        except PermanentError as error:
+            return str(error)
 
     def save(self) -> None:
         """Remember the present processes for the next start of the machine."""

@@ -65,10 +65,10 @@ class SshHost(Driver):
 
     def connected(self) -> AbstractContextManager[Connection]:
         """A connection for the time of a `with` block."""
-        key, certificate = self.secrets.resolve(self.facts["key"]), self.secrets.optional(self.facts.get("certificate"))
-        who = (self.host, self.port, self.user, key, certificate)
         from drivers.ssh.connection import Target, connected
 
+        key, certificate = self.secrets.resolve(self.facts["key"]), self.secrets.optional(self.facts.get("certificate"))
+        who = (self.host, self.port, self.user, key, certificate)
         return connected(Target(*who, self.host_keys, self.host_authorities, self.name))
 
     # -- what is allowed -------------------------------------------------------------------------------------------
