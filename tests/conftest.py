@@ -126,11 +126,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.enable()
 
 
-def pytest_unconfigure() -> None:
-    """pytest looks through all that is left five times, for errors that nobody saw; that takes a second a process."""
-    gc.freeze()
-
-
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
     """pytest-django asks for this just before it makes the test database.

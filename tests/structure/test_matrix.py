@@ -133,11 +133,12 @@ def statuses(client: Any, api: Any) -> Any:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("keys", [False, pytest.param(True, marks=pytest.mark.long)])
 @pytest.mark.parametrize("role", sorted(set(matrix.load()["roles"]) - WHOLE))
-def test_each_role_gets_each_address_as_the_matrix_says(only_statuses: None, statuses: Any, role: str):
-    """What a role may not do answers 403 or 404, and its page is never given out."""
+def test_each_role_gets_each_address_as_the_matrix_says(only_statuses: None, statuses: Any, role: str, keys: bool):
+    """What a role may not do answers 403 or 404, and a page that has no key in its address is never given out."""
     world.scope()  # without anything to hold a right on nobody would hold any, and every screen would just refuse
-    assert _wrong(statuses(world.account("somebody", role), keys=False), role) == {}
+    assert _wrong(statuses(world.account("somebody", role), keys=keys), role) == {}
 
 
 @pytest.mark.django_db
